@@ -1,0 +1,110 @@
+"""Lists in pages by key: no row is skipped or repeated when others come and go."""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Query, Request, Response
+from sqlalchemy import ColumnElement, Select, UnaryExpression, literal, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.operators import desc_op
+
+from linli.problems import BadRequest
+
+LIMIT = 200
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is datetime:
+        return datetime.fromisoformat(str(value))
+    if kind is UUID:
+        return UUID(str(value))
+    if not isinstance(value, kind):
+        raise TypeError
+    return value
+
+
+class Page:
+    """Where a page begins and how long it is: query parameters `limit` (1-200) and `cursor`."""
+
+    def __init__(
+        self,
+        limit: Annotated[int, Query(ge=1, le=LIMIT, description="Rows a page (每页条数)")] = 50,
+        cursor: Annotated[
+            str | None, Query(max_length=1000, description="`next` of the page before (上一页的 next)")
+        ] = None,
+    ) -> None:
+        self.limit = limit
+        self.cursor = cursor
+
+    async def of(
+        self,
+        session: AsyncSession,
+        statement: Select[Any],
+        *,
+        key: Sequence[ColumnElement[Any]],
+        request: Request,
+        response: Response,
+    ) -> tuple[Sequence[Any], str | None]:
+        """Fetch one page.
+
+        Args:
+            session: an open transaction.
+            statement: selects one entity or column, without order.
+            key: what to order by, ending with something unique; all ascending or all `.desc()`.
+            request: names the filters, which a cursor is bound to.
+            response: gets the `Link` header (RFC 8288) to the next page.
+
+        Returns:
+            The rows, and the cursor of the next page or None.
+
+        Raises:
+            BadRequest: 400, for a cursor that was not given out for this list and these filters.
+        """
+        descending = isinstance(key[0], UnaryExpression) and key[0].modifier is desc_op
+        columns = [part.element if isinstance(part, UnaryExpression) else part for part in key]
+        names = [column.key for column in columns]
+        filters = _filters(request)
+        if self.cursor is not None:
+            after = tuple_(
+                *map(literal, self._read(self.cursor, filters, [column.type.python_type for column in columns]))
+            )
+            row = tuple_(*columns)
+            statement = statement.where(row < after if descending else row > after)
+        rows = (await session.scalars(statement.order_by(*key).limit(self.limit + 1))).all()
+        if len(rows) <= self.limit:
+            return rows, None
+        rows = rows[: self.limit]
+        last = [getattr(rows[-1], str(name)) for name in names]
+        following = _write(filters, last)
+        url = request.url.include_query_params(cursor=following, limit=self.limit)
+        response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+        return rows, following
+
+    @staticmethod
+    def _read(cursor: str, filters: str, kinds: list[type]) -> list[object]:
+        try:
+            bound_to, *values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+            found = [_decode(kind, value) for kind, value in zip(kinds, values, strict=True)]
+        except (ValueError, TypeError, binascii.Error, RecursionError) as error:
+            raise BadRequest(reason="the cursor is not one of ours (游标无效)") from error
+        if bound_to != filters:
+            raise BadRequest(reason="the cursor belongs to another list or filter (游标与筛选条件不符)")
+        return found
+
+
+def _filters(request: Request) -> str:
+    query = sorted(
+        (name, value) for name, value in request.query_params.multi_items() if name not in {"cursor", "limit"}
+    )
+    return hashlib.sha256(repr((request.url.path, query)).encode()).hexdigest()[:12]
+
+
+def _write(filters: str, values: list[object]) -> str:
+    text = json.dumps([filters, *[value if isinstance(value, int | str) else str(value) for value in values]])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

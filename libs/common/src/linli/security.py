@@ -1,0 +1,257 @@
+"""Who is calling and what they may do: tokens verified offline, roles with their permissions in one table."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import httpx
+import jwt
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from opentelemetry import trace
+
+from linli import units
+from linli.db import Scope
+from linli.problems import Forbidden, OutsideScope, Unauthorized, Unavailable
+
+_PUBLIC: Final = {
+    "units.read",
+    "tickets.open",
+    "tickets.read",
+    "tickets.rate",
+    "tickets.close",
+    "points.read",
+} | {
+    "centres.read",
+    "bookings.write",
+    "inbox.read",
+}
+_GRID: Final = _PUBLIC | {
+    "tickets.resolve",
+    "residents.read",
+    "residents.write",
+    "residents.reveal",
+    "staff.read",
+}
+_COMMUNITY: Final = _GRID | {
+    "tickets.assign",
+    "places.write",
+    "staff.write",
+    "centres.write",
+    "bookings.read",
+}
+_STREET: Final = _COMMUNITY | {"units.write", "points.rules", "audit.read"}
+_DISTRICT: Final = _STREET | {"apps.write", "providers.write"}
+
+PERMISSIONS: Final[dict[str, frozenset[str]]] = {
+    "resident": frozenset(_PUBLIC),
+    "volunteer": frozenset(_PUBLIC),
+    "grid_worker": frozenset(_GRID),
+    "department_staff": frozenset({"units.read", "tickets.read", "tickets.resolve", "inbox.read", "points.read"}),
+    "community_manager": frozenset(_COMMUNITY),
+    "street_admin": frozenset(_STREET),
+    "district_admin": frozenset(_DISTRICT),
+    "app": frozenset({"units.read", "tickets.open", "tickets.read", "centres.read", "inbox.read"}),
+    # An operator keeps the platform running and sees no resident's data.
+    "operator": frozenset(
+        {
+            "units.read",
+            "units.write",
+            "units.adopt",
+            "staff.write",
+            "staff.read",
+            "apps.write",
+            "providers.write",
+        }
+        | {"keys.rotate", "events.read", "events.replay", "inbox.read"}
+    ),
+}
+"""What each role may do."""
+
+_SEES_RANGE: Final = frozenset(
+    {"department_staff", "community_manager", "street_admin", "district_admin", "operator", "app"}
+)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who is calling: a person or an app, with roles and the part of the tree they cover."""
+
+    id: UUID
+    client: str
+    roles: frozenset[str]
+    unit: int
+    grids: tuple[int, ...]
+
+    @cached_property
+    def permissions(self) -> frozenset[str]:
+        """What the roles allow together."""
+        return frozenset().union(*(PERMISSIONS.get(role, frozenset()) for role in self.roles))
+
+    @property
+    def district(self) -> int:
+        """The tenant; 0 for the platform's own operators."""
+        return units.district(self.unit)
+
+    @cached_property
+    def scope(self) -> Scope:
+        """What a transaction in this caller's name may see."""
+        if self.roles & _SEES_RANGE:
+            return Scope.of_unit(self.unit, self.id)
+        if "grid_worker" in self.roles:
+            return Scope.of_grids(self.grids, self.district, self.id)
+        return self.own
+
+    @property
+    def own(self) -> Scope:
+        """What is this person's own, whatever the role."""
+        return Scope.of_person(self.id, self.district)
+
+    def covers(self, unit: int) -> bool:
+        """Tell whether a unit lies in what the caller may see; residents reach their whole district."""
+        if self.scope.role == "linli_worker":
+            return units.grid(unit) in self.grids
+        return self.scope.lo <= unit <= self.scope.hi
+
+    def must_cover(self, unit: int) -> None:
+        """Refuse a unit outside of the caller's scope.
+
+        Raises:
+            OutsideScope: 403.
+        """
+        if not self.covers(unit):
+            raise OutsideScope(unit=units.short(unit), permission="scope")
+
+
+class Tokens:
+    """Verifies access tokens against the directory's published keys, without asking it for each.
+
+    Keys are kept while the directory is away; an unknown key id asks for them again, at most once in two
+    seconds. Verified tokens are remembered until they expire, 10,000 at most.
+    """
+
+    _REFRESH: Final = 2.0
+    _REMEMBERED: Final = 10_000
+
+    def __init__(self, jwks_url: str, issuer: str, audience: str) -> None:
+        self._url = jwks_url
+        self._issuer = issuer
+        self._audience = audience
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._asked = float("-inf")
+        self._asking = asyncio.Lock()
+        self._verified: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
+
+    async def ready(self) -> bool:
+        """Tell whether there are keys to verify with, fetching them if there are none."""
+        if not self._keys:
+            await self._fetch()
+        return bool(self._keys)
+
+    async def verify(self, token: str) -> Principal:
+        """Read a token.
+
+        Raises:
+            Unauthorized: 401, for a token that is broken, expired, for somebody else or not from the directory.
+            Unavailable: 503, when there are no keys yet because the directory has not been reached.
+        """
+        known = self._verified.get(token)
+        if known and known[0] > time.time():
+            return known[1]
+        try:
+            key_id = str(jwt.get_unverified_header(token).get("kid"))
+            key = await self._key(key_id)
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=["ES256"],
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=5,
+                options={"require": ["exp", "iat", "sub", "jti"]},
+            )
+            principal = _principal(claims)
+        except jwt.ExpiredSignatureError as error:
+            raise Unauthorized(reason="the token has expired (令牌已过期)") from error
+        except (jwt.PyJWTError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Unauthorized(reason="the token is not valid (令牌无效)") from error
+        self._verified[token] = (float(claims["exp"]), principal)
+        while len(self._verified) > self._REMEMBERED:
+            self._verified.popitem(last=False)
+        return principal
+
+    async def _key(self, key_id: str) -> jwt.PyJWK:
+        if key_id not in self._keys:
+            await self._fetch()
+        if not self._keys:
+            raise Unavailable
+        return self._keys[key_id]
+
+    async def _fetch(self) -> None:
+        async with self._asking:
+            if time.monotonic() - self._asked < self._REFRESH:
+                return
+            self._asked = time.monotonic()
+            try:
+                async with httpx.AsyncClient(timeout=3) as client:
+                    found = jwt.PyJWKSet.from_dict((await client.get(self._url)).raise_for_status().json())
+            except (httpx.HTTPError, ValueError, jwt.PyJWTError):
+                return
+            self._keys = {str(key.key_id): key for key in found.keys}
+
+
+def _principal(claims: dict[str, Any]) -> Principal:
+    return Principal(
+        id=UUID(claims["sub"]),
+        client=str(claims["client_id"]),
+        roles=frozenset(map(str, claims["roles"])),
+        unit=units.parse(claims["unit"]),
+        grids=tuple(units.parse(grid) for grid in claims.get("grids", [])),
+    )
+
+
+_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="Access token from /directory/oauth/token")
+
+
+async def principal(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Principal:
+    """Tell who is calling.
+
+    Raises:
+        Unauthorized: 401, without a valid Bearer token.
+    """
+    if credentials is None:
+        raise Unauthorized(reason="there is none (缺少令牌)")
+    tokens: Tokens = request.app.state.tokens
+    found = await tokens.verify(credentials.credentials)
+    span = trace.get_current_span()
+    span.set_attribute("linli.district", found.district)
+    span.set_attribute("linli.unit", units.short(found.unit))
+    return found
+
+
+Caller = Annotated[Principal, Depends(principal)]
+
+
+def require(permission: str) -> Any:  # noqa: ANN401 FastAPI's Depends is typed so
+    """Make a dependency that gives the caller when a role of theirs has the permission.
+
+    Raises:
+        Unauthorized: 401, without a valid token.
+        Forbidden: 403, without the permission.
+    """
+    known = frozenset().union(*PERMISSIONS.values())
+    if permission not in known:
+        raise LookupError(f"no role has the permission {permission!r}: add it to PERMISSIONS")
+
+    async def check(caller: Caller) -> Principal:
+        if permission not in caller.permissions:
+            raise Forbidden(permission=permission)
+        return caller
+
+    return Depends(check)

@@ -1,0 +1,41 @@
+"""Settings of a service, read from the environment or from files in /run/secrets."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SECRETS = Path("/run/secrets")
+
+
+class Settings(BaseSettings):
+    """What a service must be told; names are upper-cased and start with `LINLI_`.
+
+    A missing address or key fails at start with the name of the variable: there are no default passwords.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="LINLI_", secrets_dir=_SECRETS if _SECRETS.is_dir() else None, extra="ignore"
+    )
+
+    database_url: SecretStr
+    """`postgresql://<service>_app:...`: the role that sees only what a transaction's scope allows."""
+    relay_database_url: SecretStr
+    """`postgresql://<service>_relay:...`: the role that moves the outbox."""
+    nats_url: SecretStr
+    """`nats://<service>:...@host:port`, several separated by commas."""
+    jwks_url: str
+    """Where the directory publishes its signing keys."""
+    master_key: SecretStr
+    """32 bytes in base64 that wrap the districts' data keys."""
+    token_issuer: str = "linli"  # noqa: S105 a name, no secret
+    token_audience: str = "linli"  # noqa: S105 a name, no secret
+    pool_size: Annotated[int, Field(ge=1, le=100)] = 10
+    statement_timeout: Annotated[float, Field(gt=0)] = 10
+    """Seconds a statement may take."""
+    log_level: str = "INFO"
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] = 1
+    """Share of new traces that are recorded; a caller's sampling decision is followed."""
+    trace_file: Path | None = None
+    """Where spans are written as JSON lines when no collector is at hand."""
