@@ -1,8 +1,9 @@
 """Personal data at rest: encrypted with a key per district, found again by blind index, shown masked.
 
 Each district has data keys of its own, wrapped by the platform's master key, in the table `data_key` of every
-service that encrypts. Key 0 is the root of the blind indexes and stays for ever, so that a search still finds
-what was written before a rotation; keys 1, 2, ... encrypt, the newest one what is new, all of them readable.
+service that encrypts (`migrate.sql("data_key")`). Key 0 is the root of the blind indexes and stays for ever, so
+that a search still finds what was written before a rotation; keys 1, 2, ... encrypt, the newest one what is new,
+all of them readable.
 
     keys = await keyring.of(session, district)
     row.phone_cipher = keys.seal(PHONE, row.id, "13812341234")
@@ -46,11 +47,11 @@ class CryptoError(Exception):
     """Something encrypted can't be read or written; the message never holds a value or a key."""
 
 
-class BadMasterKey(CryptoError):
+class BadMasterKey(CryptoError):  # noqa: N818 it reads as what is wrong
     """The master key can't be used, or is not the one a district's keys were wrapped with."""
 
 
-class NotDecryptable(CryptoError):
+class NotDecryptable(CryptoError):  # noqa: N818 it reads as what is wrong
     """A ciphertext was altered, moved from another row, or its key is gone."""
 
 
@@ -244,9 +245,7 @@ class Keyring:
             return known[1]
         return await self._read(session, district)
 
-    async def open(
-        self, session: AsyncSession, district: int, column: Field, row: UUID, sealed: bytes
-    ) -> str:
+    async def open(self, session: AsyncSession, district: int, column: Field, row: UUID, sealed: bytes) -> str:
         """Decrypt a value, also one that another replica sealed with a key made a moment ago.
 
         Raises:
@@ -265,15 +264,14 @@ class Keyring:
             The new key's id.
         """
         await session.execute(_LOCK, {"district": district})
-        await self._read(session, district)
+        newest = (await self._read(session, district)).newest + 1
         for key_id, wrapped, _ in (await session.execute(_SELECT, {"district": district})).all():
             key = self._master.unwrap(district, key_id, wrapped)
             again = self._master.wrap(district, key_id, key)
             await session.execute(_REWRAP, {"district": district, "id": key_id, "wrapped": again})
-            newest = key_id
-        await self._make(session, district, newest + 1)
+        await self._make(session, district, newest)
         self._known.pop(district, None)
-        return int(newest + 1)
+        return newest
 
     async def _make(self, session: AsyncSession, district: int, *ids: int) -> None:
         rows = [
@@ -289,35 +287,10 @@ class Keyring:
             rows = (await session.execute(_SELECT, {"district": district})).all()
         plain = {row.id: self._master.unwrap(district, row.id, row.wrapped) for row in rows}
         root = plain.pop(_INDEX_ROOT)
-        keys = DistrictKeys(
-            district, max(plain), {key_id: AESGCM(key) for key_id, key in plain.items()}, root
-        )
+        keys = DistrictKeys(district, max(plain), {key_id: AESGCM(key) for key_id, key in plain.items()}, root)
         if all(row.settled for row in rows):
             self._known[district] = (self._clock() + self._lifetime, keys)
             self._known.move_to_end(district)
             while len(self._known) > self._REMEMBERED:
                 self._known.popitem(last=False)
         return keys
-
-
-_RANGE: Final = (
-    "district BETWEEN current_setting('app.lo')::bigint / 1000000000000"
-    " AND current_setting('app.hi')::bigint / 1000000000000"
-)
-
-TABLES: Final = (
-    "CREATE TABLE data_key ("
-    " district integer NOT NULL,"
-    " id integer NOT NULL CONSTRAINT ck_data_key_id CHECK (id >= 0),"
-    " wrapped bytea NOT NULL,"
-    " created_at timestamptz NOT NULL DEFAULT now(),"
-    " retired_at timestamptz,"
-    " CONSTRAINT pk_data_key PRIMARY KEY (district, id))",
-    "ALTER TABLE data_key ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
-    f"CREATE POLICY scoped ON data_key TO linli_scoped USING ({_RANGE}) WITH CHECK ({_RANGE})",
-    f"CREATE POLICY worker ON data_key TO linli_worker USING ({_RANGE}) WITH CHECK ({_RANGE})",
-    "GRANT SELECT, INSERT, UPDATE (wrapped, retired_at) ON data_key TO linli_scoped",
-    "GRANT SELECT, INSERT ON data_key TO linli_worker",
-)
-"""The table of wrapped keys, for the migration of a service that encrypts. Whoever sees any part of a district
-may read its keys, which are of no use without the master key."""
