@@ -4,7 +4,7 @@ A service logs in as a role that may do nothing but become one of the *ways of s
 and says how far it reaches, so that a forgotten filter finds no foreign rows, and a forgotten scope is an error.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
@@ -125,9 +125,14 @@ def create_engine(settings: Settings, service: str) -> AsyncEngine:
     )
 
 
-def create_sessions(engine: AsyncEngine) -> Sessions:
-    """Make the session factory: lazy loading off, objects usable after commit."""
-    return async_sessionmaker(engine, sync_session_class=ScopedSession, expire_on_commit=False)
+def create_sessions(engine: AsyncEngine, wake: Callable[[], None]) -> Sessions:
+    """Make the session factory; objects stay usable after commit.
+
+    Args:
+        engine: the service's.
+        wake: called after the commit of a transaction that published events; found as `session.info["wake"]`.
+    """
+    return async_sessionmaker(engine, sync_session_class=ScopedSession, expire_on_commit=False, info={"wake": wake})
 
 
 @asynccontextmanager

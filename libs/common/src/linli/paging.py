@@ -12,6 +12,7 @@ from uuid import UUID
 from fastapi import Query, Request, Response
 from sqlalchemy import ColumnElement, Select, UnaryExpression, literal, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import QueryableAttribute
 from sqlalchemy.sql.operators import desc_op
 
 from linli.problems import BadRequest
@@ -47,7 +48,7 @@ class Page:
         session: AsyncSession,
         statement: Select[Any],
         *,
-        key: Sequence[ColumnElement[Any]],
+        key: Sequence[ColumnElement[Any] | QueryableAttribute[Any]],
         request: Request,
         response: Response,
     ) -> tuple[Sequence[Any], str | None]:

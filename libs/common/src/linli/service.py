@@ -1,0 +1,124 @@
+"""What every service is made of: one call gives it transactions, tokens, events, telemetry, health and problems."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli import deadletters, errors, health, telemetry
+from linli.asyncapi import asyncapi
+from linli.broker import consuming
+from linli.db import Scope, create_engine, create_sessions, transaction
+from linli.events import Event
+from linli.idempotency import Claim, Router
+from linli.inbox import Subscriptions
+from linli.limits import BodyLimit
+from linli.relay import Relay
+from linli.security import Caller, Principal, Tokens
+from linli.settings import Settings
+from linli.units import UnitCode
+
+__all__ = ["OwnTransaction", "Router", "Transaction", "Within", "service"]
+
+
+async def _begin(request: Request, caller: Principal, scope: Scope) -> AsyncIterator[AsyncSession]:
+    async with transaction(request.app.state.sessions, scope) as session:
+        key = request.headers.get("idempotency-key")
+        if request.method == "POST" and key:
+            request.state.claim = await Claim.of(session, request, caller.district, caller.id, key)
+        yield session
+
+
+async def _scoped(request: Request, caller: Caller) -> AsyncIterator[AsyncSession]:
+    async for session in _begin(request, caller, caller.scope):
+        yield session
+
+
+async def _own(request: Request, caller: Caller) -> AsyncIterator[AsyncSession]:
+    async for session in _begin(request, caller, caller.own):
+        yield session
+
+
+# scope="function": since FastAPI 0.118 a commit after the response was sent would answer 201 for what failed.
+Transaction = Annotated[AsyncSession, Depends(_scoped, scope="function")]
+"""The request's transaction, seeing what the caller's token covers; commits before the answer leaves."""
+OwnTransaction = Annotated[AsyncSession, Depends(_own, scope="function")]
+"""The same, seeing only what is the caller's own, whatever the role."""
+
+
+async def _within(
+    caller: Caller, within: Annotated[UnitCode | None, Query(description="Only at or below this unit (所在单元)")] = None
+) -> int | None:
+    if within is not None:
+        caller.must_cover(within)
+    return within
+
+
+Within = Annotated[int | None, Depends(_within)]
+"""The query parameter `within` of a list: a unit inside the caller's scope, 403 for any other."""
+
+
+def service(
+    name: str,
+    settings: Settings,
+    *,
+    routers: Sequence[APIRouter],
+    subscriptions: Subscriptions | None = None,
+    publishes: Sequence[type[Event]] = (),
+) -> FastAPI:
+    """Build a service.
+
+    Args:
+        name: its name, which is also the first part of its addresses, its database and its stream.
+        settings: where its database, broker and keys are.
+        routers: its routes, at `/<name>/v1/...`.
+        subscriptions: what it does when others tell of something.
+        publishes: the events it tells of.
+
+    Returns:
+        An app whose lifespan connects everything and ends without losing what was begun.
+    """
+    subscriptions = subscriptions or Subscriptions(name)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine = create_engine(settings, name)
+        relay = Relay(name, settings)
+        sessions = create_sessions(engine, relay.wake)
+        app.state.engine = engine
+        app.state.sessions = sessions
+        app.state.tokens = Tokens(settings.jwks_url, settings.token_issuer, settings.token_audience)
+        app.state.settings = settings
+        telemetry.watch_engine(engine)
+        try:
+            async with relay.running(), consuming(name, settings, sessions, subscriptions):
+                yield
+        finally:
+            await engine.dispose()
+
+    app = FastAPI(
+        title=f"Linli {name}",
+        version="1",
+        lifespan=lifespan,
+        openapi_url=f"/{name}/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.add_middleware(BodyLimit)
+    errors.add_handlers(app)
+    app.include_router(health.router)
+    for router in routers:
+        app.include_router(router)
+    app.include_router(deadletters.router(name, subscriptions))
+    document: dict[str, Any] = asyncapi(name, publishes, subscriptions)
+
+    @app.get(f"/{name}/v1/asyncapi.json", include_in_schema=False)
+    async def _asyncapi() -> JSONResponse:
+        return JSONResponse(document)
+
+    telemetry.setup(name, settings, app)
+    return app

@@ -1,0 +1,173 @@
+"""Tables of the tickets service, with the moves a ticket may make."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import ClassVar, Final
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, Index, Integer, SmallInteger, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from linli.models import Base, Placed, Versioned
+from linli.problems import Conflict, Forbidden
+
+
+class State(StrEnum):
+    """Where a ticket stands on its way from report to feedback (收集-解决-反馈)."""
+
+    OPEN = "open"
+    ASSIGNED = "assigned"
+    RESOLVED = "resolved"
+    CLOSED = "closed"
+
+
+class Move(StrEnum):
+    """What can be done with a ticket."""
+
+    OPEN = "open"
+    ASSIGN = "assign"
+    RESOLVE = "resolve"
+    CLOSE = "close"
+    RATE = "rate"
+
+
+MOVES: Final = {
+    Move.ASSIGN: ({State.OPEN, State.ASSIGNED}, State.ASSIGNED),
+    Move.RESOLVE: ({State.ASSIGNED}, State.RESOLVED),
+    Move.CLOSE: ({State.RESOLVED}, State.CLOSED),
+    Move.RATE: ({State.CLOSED}, State.CLOSED),
+}
+"""The whole life of a ticket: which states a move starts from, and which it ends in."""
+
+
+class IllegalMove(Conflict):
+    """A ticket that is {state} can't make the move {move}; possible now: {possible}."""
+
+    title_zh = "当前状态不允许此操作"
+    detail_zh = "工单当前状态为 {state}，不能执行 {move}；当前可执行：{possible}。"
+
+
+class AlreadyRated(Conflict):
+    """The ticket was rated before; a rating is given once."""
+
+    title_zh = "已评价"
+    detail_zh = "该工单已评价，只能评价一次。"
+
+
+class NotYours(Forbidden):
+    """Only {who} may {move} this ticket."""
+
+    title_zh = "不是您的工单"
+    detail_zh = "只有 {who} 可以对该工单执行 {move}。"
+
+
+class Ticket(Placed, Versioned, Base):
+    """A report of a resident (诉求), and its way to an answer."""
+
+    __tablename__ = "ticket"
+    __table_args__ = (
+        ForeignKeyConstraint(["district", "unit"], ["known_unit.district", "known_unit.unit"]),
+        Index("ix_ticket_unit", "unit", "id"),
+        Index("ix_ticket_reporter", "reporter", "id"),
+        Index("ix_ticket_assignee", "assignee", "id"),
+    )
+
+    title: Mapped[str]
+    description: Mapped[str]
+    category: Mapped[str]
+    state: Mapped[str] = mapped_column(default=State.OPEN.value)
+    reporter: Mapped[UUID]
+    assignee: Mapped[UUID | None]
+    resolved_by: Mapped[UUID | None]
+    rating: Mapped[int | None] = mapped_column(SmallInteger)
+    opened_at: Mapped[datetime]
+    resolved_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+
+    def possible(self) -> list[str]:
+        """List the moves that are legal now."""
+        moves = [move.value for move, (before, _) in MOVES.items() if self.state in before]
+        return [move for move in moves if move != Move.RATE or self.rating is None]
+
+    def _move(self, move: Move) -> None:
+        before, after = MOVES[move]
+        if self.state not in before:
+            raise IllegalMove(state=self.state, move=move.value, possible=", ".join(self.possible()) or "nothing")
+        self.state = after.value
+
+    def assign(self, assignee: UUID) -> None:
+        """Give the ticket to somebody who answers for it; may be repeated until it is resolved.
+
+        Raises:
+            IllegalMove: 409.
+        """
+        self._move(Move.ASSIGN)
+        self.assignee = assignee
+
+    def resolve(self, actor: UUID) -> None:
+        """Say that the matter is dealt with.
+
+        Raises:
+            IllegalMove: 409.
+        """
+        self._move(Move.RESOLVE)
+        self.resolved_by = actor
+        self.resolved_at = datetime.now(UTC)
+
+    def close(self) -> None:
+        """End the ticket after it was resolved.
+
+        Raises:
+            IllegalMove: 409.
+        """
+        self._move(Move.CLOSE)
+        self.closed_at = datetime.now(UTC)
+
+    def rate(self, actor: UUID, rating: int) -> None:
+        """Say how well the matter was answered, 1 to 5: the reporter, once.
+
+        Raises:
+            NotYours: 403, for anybody but the reporter.
+            IllegalMove: 409, before the ticket is closed.
+            AlreadyRated: 409.
+        """
+        if actor != self.reporter:
+            raise NotYours(who="the reporter (诉求人)", move="rate", permission="reporter")
+        self._move(Move.RATE)
+        if self.rating is not None:
+            raise AlreadyRated
+        self.rating = rating
+
+
+class Entry(Placed, Base):
+    """One step of a ticket, kept for good (全程留痕)."""
+
+    __tablename__ = "ticket_entry"
+    __table_args__ = (
+        ForeignKeyConstraint(["district", "ticket_id"], ["ticket.district", "ticket.id"]),
+        UniqueConstraint("district", "ticket_id", "sequence"),
+    )
+
+    ticket_id: Mapped[UUID]
+    reporter: Mapped[UUID]
+    sequence: Mapped[int]
+    move: Mapped[str]
+    actor: Mapped[UUID]
+    note: Mapped[str | None]
+    trace_id: Mapped[str | None]
+    at: Mapped[datetime]
+
+
+class KnownAssignment(Base):
+    """A copy of the directory's staff assignments: who may be given a ticket."""
+
+    __tablename__ = "known_assignment"
+    ANSWERING: ClassVar = frozenset({"grid_worker", "department_staff", "community_manager", "street_admin"})
+
+    district: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    unit: Mapped[int]
+    staff: Mapped[UUID]
+    role: Mapped[str]
+    active: Mapped[bool]
+    sequence: Mapped[int]

@@ -1,0 +1,232 @@
+"""Use cases of tickets: one function each, inside the caller's transaction."""
+
+from datetime import UTC, datetime
+from typing import cast
+from uuid import UUID
+
+from linli.telemetry import trace_id
+from sqlalchemy import Exists, Select, exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli import units
+from linli.db import require_unit
+from linli.events.tickets import TicketAssigned, TicketClosed, TicketOpened, TicketRated, TicketResolved
+from linli.outbox import publish
+from linli.problems import NotFound, Unprocessable
+from linli.security import Principal
+from tickets.models import Entry, KnownAssignment, Move, NotYours, State, Ticket
+
+
+class NobodyThere(Unprocessable):
+    """{assignee} has no assignment that covers the ticket's unit {unit}."""
+
+    title_zh = "受派人不在岗"
+    detail_zh = "{assignee} 没有覆盖单元 {unit} 的在岗任职。"
+
+
+async def open_ticket(  # noqa: PLR0913 a report is these facts
+    session: AsyncSession, caller: Principal, *, unit: int, title: str, description: str, category: str
+) -> Ticket:
+    """Take in a report (上报).
+
+    Raises:
+        OutsideScope: 403, for a unit the caller does not cover.
+        UnknownUnit: 422.
+    """
+    caller.must_cover(unit)
+    await require_unit(session, unit)
+    ticket = Ticket(
+        district=units.district(unit),
+        unit=unit,
+        title=title,
+        description=description,
+        category=category,
+        state=State.OPEN.value,
+        reporter=caller.id,
+        opened_at=datetime.now(UTC),
+    )
+    session.add(ticket)
+    await _enter(session, ticket, Move.OPEN, caller.id, None)
+    await publish(
+        session,
+        TicketOpened(
+            ticket=ticket.id,
+            unit=unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            category=category,
+        ),
+    )
+    return ticket
+
+
+async def find_ticket(session: AsyncSession, ticket_id: UUID, *, to_change: bool = False) -> Ticket:
+    """Read a ticket; `to_change` locks it until the transaction ends.
+
+    Raises:
+        NotFound: 404.
+    """
+    statement = select(Ticket).where(Ticket.id == ticket_id)
+    ticket = await session.scalar(statement.with_for_update() if to_change else statement)
+    if ticket is None:
+        raise NotFound(kind="ticket", id=str(ticket_id))
+    return ticket
+
+
+def tickets_within(
+    unit: int | None, state: State | None, assignee: UUID | None, reporter: UUID | None
+) -> Select[tuple[Ticket]]:
+    """Select tickets by where they are, how they stand and whose they are."""
+    statement = select(Ticket)
+    if unit is not None:
+        statement = statement.where(Ticket.unit.between(*units.span(unit)))
+    if state is not None:
+        statement = statement.where(Ticket.state == state.value)
+    if assignee is not None:
+        statement = statement.where(Ticket.assignee == assignee)
+    if reporter is not None:
+        statement = statement.where(Ticket.reporter == reporter)
+    return statement
+
+
+def entries_of(ticket: Ticket) -> Select[tuple[Entry]]:
+    """Select a ticket's trail."""
+    return select(Entry).where(Entry.district == ticket.district, Entry.ticket_id == ticket.id)
+
+
+async def assign_ticket(
+    session: AsyncSession, caller: Principal, ticket: Ticket, assignee: UUID, note: str | None
+) -> None:
+    """Give a ticket to somebody who answers for it (派单).
+
+    Raises:
+        NobodyThere: 422, when the assignee has no active assignment that covers the ticket's unit.
+        IllegalMove: 409.
+    """
+    ticket.assign(assignee)
+    if not await session.scalar(select(_answers_for(ticket, assignee))):
+        raise NobodyThere(assignee=str(assignee), unit=units.short(ticket.unit), errors=[_ASSIGNEE])
+    await _enter(session, ticket, Move.ASSIGN, caller.id, note)
+    await publish(
+        session,
+        TicketAssigned(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            assignee=assignee,
+            assigned_by=caller.id,
+        ),
+    )
+
+
+_ASSIGNEE = {
+    "pointer": "#/assignee",
+    "detail": "no active assignment covers the ticket's unit",
+    "detail_zh": "没有覆盖该工单单元的在岗任职",
+}
+
+
+def _answers_for(ticket: Ticket, staff: UUID) -> Exists:
+    above: list[int] = []
+    unit: int | None = ticket.unit
+    while unit:
+        above.append(unit)
+        unit = units.parent(unit)
+    return exists().where(
+        KnownAssignment.district == ticket.district,
+        KnownAssignment.staff == staff,
+        KnownAssignment.active,
+        KnownAssignment.role.in_(KnownAssignment.ANSWERING),
+        KnownAssignment.unit.in_(above),
+    )
+
+
+async def resolve_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None) -> None:
+    """Say that the matter is dealt with (办结): the assignee, or one who may assign.
+
+    Raises:
+        NotYours: 403.
+        IllegalMove: 409.
+    """
+    if caller.id != ticket.assignee and "tickets.assign" not in caller.permissions:
+        raise NotYours(who="the assignee (受派人)", move="resolve", permission="assignee")
+    ticket.resolve(caller.id)
+    await _enter(session, ticket, Move.RESOLVE, caller.id, note)
+    await publish(
+        session,
+        TicketResolved(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            assignee=ticket.assignee,
+            resolved_by=caller.id,
+        ),
+    )
+
+
+async def close_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None) -> None:
+    """End a resolved ticket (结案): its reporter, or one who may assign.
+
+    Raises:
+        NotYours: 403.
+        IllegalMove: 409.
+    """
+    if caller.id != ticket.reporter and "tickets.assign" not in caller.permissions:
+        raise NotYours(who="the reporter (诉求人)", move="close", permission="reporter")
+    ticket.close()
+    await _enter(session, ticket, Move.CLOSE, caller.id, note)
+    await publish(
+        session,
+        TicketClosed(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            assignee=ticket.assignee,
+            closed_by=caller.id,
+        ),
+    )
+
+
+async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, rating: int, note: str | None) -> None:
+    """Say how well the matter was answered (评价), 1 to 5.
+
+    Raises:
+        NotYours: 403, for anybody but the reporter.
+        IllegalMove: 409, before it is closed.
+        AlreadyRated: 409.
+    """
+    ticket.rate(caller.id, rating)
+    await _enter(session, ticket, Move.RATE, caller.id, note)
+    await publish(
+        session,
+        TicketRated(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            resolved_by=cast("UUID", ticket.resolved_by),  # a closed ticket has one: ck_ticket_resolved
+            rating=rating,
+        ),
+    )
+
+
+async def _enter(session: AsyncSession, ticket: Ticket, move: Move, actor: UUID, note: str | None) -> None:
+    """Write the step into the trail; the flush numbers it by the ticket's new version."""
+    await session.flush()
+    session.add(
+        Entry(
+            district=ticket.district,
+            unit=ticket.unit,
+            ticket_id=ticket.id,
+            reporter=ticket.reporter,
+            sequence=ticket.version,
+            move=move.value,
+            actor=actor,
+            note=note,
+            trace_id=trace_id(),
+            at=datetime.now(UTC),
+        )
+    )

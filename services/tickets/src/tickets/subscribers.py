@@ -1,0 +1,41 @@
+"""What tickets hears from others."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli import units
+from linli.events.directory import AssignmentChanged
+from linli.inbox import Subscriptions
+from tickets.models import KnownAssignment
+
+subscriptions = Subscriptions("tickets", known_units=True)
+
+
+@subscriptions.state(AssignmentChanged)
+async def keep_assignments(session: AsyncSession, events: Sequence[AssignmentChanged]) -> None:
+    """Keep a copy of who answers for which unit; the newest word of each assignment counts."""
+    newest = {event.assignment: event for event in sorted(events, key=lambda event: event.sequence)}
+    statement = insert(KnownAssignment).values(
+        [
+            {
+                "district": units.district(event.unit),
+                "id": event.assignment,
+                "unit": event.unit,
+                "staff": event.staff,
+                "role": event.role,
+                "active": event.active,
+                "sequence": event.sequence,
+            }
+            for event in newest.values()
+        ]
+    )
+    changed = {name: statement.excluded[name] for name in ("unit", "staff", "role", "active", "sequence")}
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["district", "id"],
+            set_=changed,
+            where=KnownAssignment.sequence < statement.excluded.sequence,
+        )
+    )
