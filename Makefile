@@ -1,0 +1,75 @@
+# Linli (邻里). Python 3.11+, git and make are enough; every target first sets up what it needs.
+.DEFAULT_GOAL := help
+.PHONY: help setup up down logs reset doctor demo test check format lint types imports contracts lock
+
+ARGS ?=
+BIN := .venv/bin
+# A virtual environment works only where it was made, so the stamp knows the place.
+PLACE := .venv/.place-$(firstword $(shell printf '%s' '$(CURDIR)' | cksum))
+STAMP := .venv/.ready
+CODE := libs services tools tests
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## Show every target
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Create .venv with the locked packages 安装依赖
+
+up: setup ## Start the platform, load the demo once 启动平台
+	@$(BIN)/linli up
+
+down: setup ## Stop the platform without loss 停止平台
+	@$(BIN)/linli down
+
+logs: setup ## Show logs; ARGS="tickets -f" for one, as they come 查看日志
+	@$(BIN)/linli logs $(ARGS)
+
+reset: setup ## Stop the platform and delete its data; ARGS=--yes doesn't ask 清空数据
+	@$(BIN)/linli reset $(ARGS)
+
+doctor: setup ## Check every part of the running platform 健康检查
+	@$(BIN)/linli doctor
+
+demo: setup ## Play one day of a street through the API 演示
+	@$(BIN)/linli demo $(ARGS)
+
+test: setup ## Run all tests on real servers 运行测试
+	$(BIN)/pytest -n auto -q $(ARGS)
+
+check: lint types imports contracts test ## All that CI checks 全部检查
+
+format: setup ## Format the code 格式化代码
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+lint: setup ## Check format and style 检查格式与风格
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+
+types: setup ## Check types 类型检查
+	$(BIN)/mypy $(CODE)
+
+imports: setup ## Check who may import whom 检查依赖方向
+	$(BIN)/lint-imports
+
+contracts: setup ## Check that released event contracts still hold 检查事件契约
+	$(BIN)/pytest -q -n0 libs/common/tests/test_contracts.py
+
+lock: setup ## Pin the newest packages that fit, with hashes 更新依赖锁
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --generate-hashes \
+		--no-emit-index-url --no-header --upgrade --quiet --output-file requirements.lock
+
+$(PLACE):
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then echo "Linli needs Python 3.11 or newer; PYTHON=/path/to/python make ... names one." >&2; \
+		echo "需要 Python 3.11 或更高版本；可用 PYTHON=路径 指定。" >&2; exit 1; fi; \
+	"$$found" -m venv --clear .venv
+	@touch $@
+
+$(STAMP): $(PLACE) requirements.lock pyproject.toml
+	@echo "Installing the locked packages, about a minute the first time  正在安装依赖"
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
