@@ -3,7 +3,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from conftest import COMMUNITY, FOREIGN, GRID, MICRO, SIBLING, STREET, employ
+from services.tickets.tests.conftest import COMMUNITY, FOREIGN, GRID, MICRO, SIBLING, STREET, employ
 
 from linli.testing import Running
 

@@ -1,6 +1,6 @@
 from uuid import uuid4
 
-from conftest import GRID
+from services.tickets.tests.conftest import GRID
 
 from linli import units
 from linli.events.directory import AssignmentChanged

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import deadletters, errors, health, telemetry
 from linli.asyncapi import asyncapi
-from linli.broker import consuming
+from linli.consumer import consuming
 from linli.db import Scope, create_engine, create_sessions, transaction
 from linli.events import Event
 from linli.idempotency import Claim, Router
@@ -50,7 +50,7 @@ OwnTransaction = Annotated[AsyncSession, Depends(_own, scope="function")]
 
 
 async def _within(
-    caller: Caller, within: Annotated[UnitCode | None, Query(description="Only at or below this unit (所在单元)")] = None
+    caller: Caller, within: Annotated[UnitCode | None, Query(description="At or below this unit (所在单元)")] = None
 ) -> int | None:
     if within is not None:
         caller.must_cover(within)

