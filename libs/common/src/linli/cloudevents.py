@@ -1,0 +1,58 @@
+"""CloudEvents 1.0 over NATS in binary mode: attributes are `ce-*` headers, the payload is the event's JSON."""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote, unquote
+
+from pydantic import ValidationError
+
+from linli.events import Event, registry
+
+# All printable ASCII but space, double quote and percent, which the NATS binding wants percent-encoded.
+_SAFE = "!#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+
+class Unreadable(ValueError):  # noqa: N818 it says what the message is
+    """A message that is no event of ours; no repetition will change that."""
+
+
+def headers_of(event: Event) -> dict[str, str]:
+    """Write an event's attributes as message headers."""
+    attributes = {
+        "specversion": "1.0",
+        "id": str(event.id),
+        "source": f"/linli/{event.publisher}",
+        "type": event.type,
+        "subject": event.aggregate,
+        "time": event.occurred_at.isoformat().replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "sequence": str(event.sequence),
+    }
+    return {f"ce-{name}": quote(value, safe=_SAFE) for name, value in attributes.items()}
+
+
+def read(subject: str, headers: Mapping[str, str] | None, payload: bytes) -> Event:
+    """Read a message as the event it is.
+
+    Raises:
+        Unreadable: when it breaks its contract, or contradicts the subject it came on.
+    """
+    type_ = unquote((headers or {}).get("ce-type", ""), errors="strict")
+    contract = registry.get(type_)
+    if contract is None:
+        raise Unreadable(f"no contract is known for ce-type {type_!r}")
+    try:
+        event = contract.model_validate_json(payload)
+    except ValidationError as error:
+        # Values stay out: an operator reads this, and a stray one may be anybody's data.
+        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['type']}" for e in error.errors(include_url=False)[:5])
+        raise Unreadable(f"the payload breaks {type_}: {what}") from error
+    if event.subject != subject:
+        raise Unreadable(f"an event for {event.subject} came on {subject}")
+    return event
+
+
+def district_of(subject: str) -> int:
+    """Find the district in a subject, 0 when there is none."""
+    found = re.match(r"linli\.[^.]+\.([1-9]\d{5})\.", subject)
+    return int(found.group(1)) if found else 0

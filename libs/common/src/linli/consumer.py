@@ -1,0 +1,234 @@
+"""Consumers (消费者): pull messages from the broker, and settle every one of them.
+
+It is acknowledged after commit, given back with a growing delay when its handler fails, and put among the dead
+letters when it can't be read or has failed too often.
+"""
+
+import asyncio
+import logging
+import random
+import traceback
+from collections import defaultdict
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import nats
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from opentelemetry import propagate, trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from linli import deadletters, telemetry
+from linli.broker import Broker
+from linli.cloudevents import Unreadable, read
+from linli.db import Sessions
+from linli.events import Event, template
+from linli.inbox import Consumer, Subscriptions
+from linli.settings import Settings
+
+log = logging.getLogger(__name__)
+tracer = trace.get_tracer(__name__)
+
+DELIVERIES: Final = 8
+"""How often a message is tried before it is a dead letter."""
+_IN_HAND: Final = 100
+_IN_HAND_STATES: Final = 500
+_FETCH_FOR: Final = 2.0
+_HANDLE_WITHIN: Final = 25.0
+"""Less than the 30 s after which the broker would deliver again."""
+_END_WITHIN: Final = 10.0
+_PASSING_SQLSTATES: Final = ("08", "40", "53", "55", "57P")
+"""Connection lost, serialisation, out of resources, lock not to be had, server going down: no fault of the message."""
+
+
+@asynccontextmanager
+async def consuming(
+    service: str, settings: Settings, sessions: Sessions, subscriptions: Subscriptions
+) -> AsyncIterator[None]:
+    """Consume while the block runs; entering does not wait for the broker, leaving ends what was begun."""
+    if not subscriptions.consumers:
+        yield
+        return
+    broker = Broker(service, settings)
+    # Requests must find connections in the pool however much there is to consume.
+    slots = asyncio.Semaphore(max(1, settings.pool_size // 2))
+    pullers = [Puller(broker, consumer, subscriptions, sessions, slots) for consumer in subscriptions.consumers]
+    async with broker.running():
+        tasks = [asyncio.create_task(puller.run(), name=puller.consumer.name) for puller in pullers]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*(puller.finish() for puller in pullers))
+
+
+class Puller:
+    """Pulls one durable consumer."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        consumer: Consumer,
+        subscriptions: Subscriptions,
+        sessions: Sessions,
+        slots: asyncio.Semaphore,
+    ) -> None:
+        self.consumer = consumer
+        self._broker = broker
+        self._subscriptions = subscriptions
+        self._sessions = sessions
+        self._slots = slots
+        self._in_hand: set[asyncio.Task[None]] = set()
+        self._ending = False
+        self._lag = 0
+
+    async def run(self) -> None:
+        """Pull until cancelled, whatever happens to the broker."""
+        with telemetry.consumer_lag.of(lambda: self._lag, consumer=self.consumer.name):
+            while True:
+                try:
+                    await self._pull()
+                except Exception as error:  # noqa: BLE001 whatever it is, messages wait in the stream and it tries again
+                    log.warning("%s pulls again: %s: %s", self.consumer.name, type(error).__name__, error)
+                await asyncio.sleep(random.uniform(0.5, 2))  # noqa: S311 spreads consumers, guards no secret
+
+    async def finish(self) -> None:
+        """End what was begun and give back what was not."""
+        self._ending = True
+        if self._in_hand:
+            await asyncio.wait(self._in_hand, timeout=_END_WITHIN)
+
+    async def _pull(self) -> None:
+        js = await self._broker.jetstream()
+        subscription = await js.pull_subscribe_bind(self.consumer.name, self.consumer.stream)
+        try:
+            while True:
+                messages = await self._fetch(subscription)
+                if self.consumer.keeps_state:
+                    await self._settle(messages)
+                    continue
+                for message in messages:
+                    task = asyncio.create_task(self._settle([message]))
+                    self._in_hand.add(task)
+                    task.add_done_callback(self._in_hand.discard)
+        finally:
+            with suppress(nats.errors.Error):
+                await subscription.unsubscribe()
+
+    async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> list[Msg]:
+        if len(self._in_hand) >= _IN_HAND:
+            await asyncio.wait(self._in_hand, return_when=asyncio.FIRST_COMPLETED)
+        room = _IN_HAND_STATES if self.consumer.keeps_state else _IN_HAND - len(self._in_hand)
+        try:
+            messages = await subscription.fetch(room, timeout=_FETCH_FOR)
+        except nats.errors.TimeoutError:
+            await self._broker.jetstream()  # Raises when the silence is a lost connection.
+            messages = []
+        self._lag = messages[-1].metadata.num_pending if messages else 0
+        return messages
+
+    async def _settle(self, messages: list[Msg]) -> None:
+        async with self._slots:
+            if self._ending:
+                for message in messages:
+                    await self._answer(message.nak())
+                return
+            together: defaultdict[tuple[type[Event], int], list[tuple[Msg, Event]]] = defaultdict(list)
+            for message in messages:
+                if message.metadata.num_delivered > 1:
+                    telemetry.redeliveries.add(1, {"consumer": self.consumer.name})
+                try:
+                    event = read(message.subject, message.headers, message.data)
+                except Unreadable as error:
+                    await self._bury(message, error)
+                else:
+                    together[type(event), event.district].append((message, event))
+            for group in together.values():
+                await self._act(group)
+
+    async def _act(self, group: list[tuple[Msg, Event]]) -> None:
+        message, event = group[0]
+        destination = template(message.subject)
+        with tracer.start_as_current_span(
+            f"process {destination}",
+            # Many messages have many causes; one has one, and is part of its trace.
+            context=propagate.extract(message.headers or {}) if len(group) == 1 else None,
+            kind=SpanKind.CONSUMER,
+            attributes={
+                "messaging.system": "nats",
+                "messaging.operation.name": "process",
+                "messaging.operation.type": "process",
+                "messaging.destination.name": message.subject,
+                "messaging.destination.template": destination,
+                "messaging.consumer.group.name": self.consumer.name,
+                "messaging.batch.message_count": len(group),
+                "messaging.message.id": str(event.id),
+                "linli.district": event.district,
+                "linli.aggregate": event.aggregate,
+                "linli.delivery": message.metadata.num_delivered,
+            },
+            record_exception=False,
+        ) as span:
+            try:
+                async with asyncio.timeout(_HANDLE_WITHIN):
+                    await self._subscriptions.handle(self._sessions, [event for _, event in group])
+            except Exception as error:  # noqa: BLE001 a handler may fail in any way, and the message must be settled
+                span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+                failed = error
+            else:
+                for done, _ in group:
+                    await self._answer(done.ack())
+                return
+        if len(group) > 1:
+            for one in group:
+                await self._act([one])
+        else:
+            await self._failed(message, event, failed)
+
+    async def _failed(self, message: Msg, event: Event, error: Exception) -> None:
+        delivery = message.metadata.num_delivered
+        log.warning(
+            "%s could not handle %s (delivery %d): %s",
+            *(self.consumer.name, event.type, delivery, deadletters.describe(error)),
+            extra={"event_id": str(event.id), "stack": "".join(traceback.format_tb(error.__traceback__)[-4:])},
+        )
+        if _passes(error):
+            await self._answer(message.nak(_delay(delivery, at_most=5)))
+        elif delivery < DELIVERIES:
+            await self._answer(message.nak(_delay(delivery, at_most=60)))
+        else:
+            await self._bury(message, error)
+
+    async def _bury(self, message: Msg, error: Exception) -> None:
+        try:
+            await deadletters.bury(self._sessions, self.consumer.name, message, error)
+        except Exception as reason:  # noqa: BLE001 without the database it stays with the broker
+            log.warning("%s could not keep a dead letter: %s", self.consumer.name, deadletters.describe(reason))
+            await self._answer(message.nak(_delay(DELIVERIES, at_most=10)))
+        else:
+            telemetry.dead_letters.add(1, {"consumer": self.consumer.name})
+            await self._answer(message.ack())
+
+    async def _answer(self, answer: Coroutine[None, None, None]) -> None:
+        try:
+            await answer
+        except nats.errors.Error as error:
+            # It is delivered again after 30 s, and the inbox knows it.
+            log.info("%s could not answer the broker: %s", self.consumer.name, error)
+
+
+def _delay(delivery: int, *, at_most: float) -> float:
+    return min(0.2 * 2.0 ** min(delivery - 1, 20), at_most) * random.uniform(0.75, 1.25)  # noqa: S311 jitter
+
+
+def _passes(error: Exception) -> bool:
+    """Tell whether this has nothing to do with the message, and a later try will do."""
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None) or ""
+        return error.connection_invalidated or state.startswith(_PASSING_SQLSTATES)
+    return isinstance(error, ConnectionError | PoolTimeoutError)

@@ -1,0 +1,165 @@
+"""Dead letters (死信): messages that could not be handled, kept until an operator has them handled again."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+from nats.aio.msg import Msg
+from sqlalchemy import Integer, func, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from linli.cloudevents import district_of, read
+from linli.db import Scope, Sessions, transaction
+from linli.idempotency import Router
+from linli.inbox import Subscriptions
+from linli.models import Base, uuid7
+from linli.paging import Page
+from linli.problems import Conflict, NotFound
+from linli.schemas import Out, Paged
+from linli.security import Principal, require
+
+_SHORT: Final = 500
+
+
+class DeadLetter(Base):
+    """A message as it came, and why it could not be handled."""
+
+    __tablename__ = "dead_letter"
+    district: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    consumer: Mapped[str]
+    event_id: Mapped[UUID | None]
+    subject: Mapped[str]
+    headers: Mapped[dict[str, str]] = mapped_column(JSONB)
+    payload: Mapped[bytes]
+    error: Mapped[str]
+    deliveries: Mapped[int] = mapped_column(Integer)
+    died_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    replayed_at: Mapped[datetime | None]
+
+
+class ReplayFailed(Conflict):
+    """The message still can't be handled: {error}. Nothing was changed; mend the cause, then replay it again."""
+
+    title_zh = "重放失败"
+    detail_zh = "该消息仍无法处理：{error}。未作任何更改，请排除原因后重试。"
+
+
+class DeadLetterOut(Out):
+    """A dead letter; `payload` as text."""
+
+    id: UUID
+    district: int
+    consumer: str
+    event_id: UUID | None
+    subject: str
+    headers: dict[str, str]
+    payload: str
+    error: str
+    deliveries: int
+    died_at: datetime
+    replayed_at: datetime | None
+
+    @classmethod
+    def of(cls, row: DeadLetter) -> "DeadLetterOut":
+        """Show a row."""
+        shown = {name: getattr(row, name) for name in cls.model_fields if name != "payload"}
+        return cls(**shown, payload=row.payload.decode(errors="replace"))
+
+
+def describe(error: Exception) -> str:
+    """Say what went wrong without a row's values, which a database's own words would quote."""
+    if isinstance(error, DBAPIError):
+        cause = (error.orig and error.orig.__cause__) or error.orig
+        constraint = getattr(cause, "constraint_name", None)
+        return f"{type(cause).__name__} {getattr(cause, 'sqlstate', '')} {constraint or ''}".strip()
+    return f"{type(error).__name__}: {error}"[:_SHORT]
+
+
+def _clean(text: str) -> str:
+    """Leave out what a database can't store as text; a broken message must not be unburiable."""
+    return text.encode(errors="replace").decode().replace("\0", "")
+
+
+async def bury(sessions: Sessions, consumer: str, message: Msg, error: Exception) -> None:
+    """Keep a message that could not be handled, in the district it speaks of (0 when it names none)."""
+    headers = dict(message.headers or {})
+    try:
+        event_id = UUID(headers.get("ce-id", ""))
+    except ValueError:
+        event_id = None
+    district = district_of(message.subject)
+    async with transaction(sessions, Scope.of_district(district)) as session:
+        session.add(
+            DeadLetter(
+                district=district,
+                id=uuid7(),
+                consumer=consumer,
+                event_id=event_id,
+                subject=_clean(message.subject),
+                headers={_clean(name): _clean(value) for name, value in headers.items()},
+                payload=message.data,
+                error=_clean(describe(error)),
+                deliveries=message.metadata.num_delivered,
+            )
+        )
+
+
+def router(service: str, subscriptions: Subscriptions) -> APIRouter:
+    """Make the routes by which an operator lists, reads and replays a service's dead letters."""
+    routes = Router(prefix=f"/{service}/v1/dead-letters", tags=["dead letters"])
+
+    @routes.get("")
+    async def list_dead_letters(
+        page: Annotated[Page, Depends()],
+        caller: Annotated[Principal, require("events.read")],
+        request: Request,
+        response: Response,
+    ) -> Paged[DeadLetterOut]:
+        """List messages that could not be handled, newest first (死信列表)."""
+        async with transaction(request.app.state.sessions, caller.scope) as session:
+            key = (DeadLetter.died_at.desc(), DeadLetter.id.desc())
+            rows, following = await page.of(session, select(DeadLetter), key=key, request=request, response=response)
+            return Paged(items=[DeadLetterOut.of(row) for row in rows], next=following)
+
+    @routes.get("/{id}")
+    async def read_dead_letter(
+        id: UUID,  # noqa: A002 as in the address
+        caller: Annotated[Principal, require("events.read")],
+        request: Request,
+    ) -> DeadLetterOut:
+        """Read one message and why it could not be handled (死信详情)."""
+        async with transaction(request.app.state.sessions, caller.scope) as session:
+            return DeadLetterOut.of(await _find(session, id))
+
+    @routes.post("/{id}/replay")
+    async def replay_dead_letter(
+        id: UUID,  # noqa: A002 as in the address
+        caller: Annotated[Principal, require("events.replay")],
+        request: Request,
+    ) -> DeadLetterOut:
+        """Have a message handled again; what was handled before is not done twice (重放死信)."""
+        sessions: Sessions = request.app.state.sessions
+        async with transaction(sessions, caller.scope) as session:
+            letter = await _find(session, id)
+            try:
+                event = read(letter.subject, letter.headers, letter.payload)
+                await subscriptions.handle(sessions, [event])
+            except Exception as error:
+                raise ReplayFailed(error=describe(error)) from error
+            letter.replayed_at = datetime.now(UTC)
+            await session.flush()
+            return DeadLetterOut.of(letter)
+
+    return routes
+
+
+async def _find(session: AsyncSession, letter: UUID) -> DeadLetter:
+    found = await session.scalar(select(DeadLetter).where(DeadLetter.id == letter))
+    if found is None:
+        raise NotFound(kind="dead letter", id=letter)
+    return found

@@ -1,0 +1,124 @@
+"""The inbox (收件箱): what a service does when others tell of something, once for each event.
+
+A handler gets a transaction that holds the event's inbox row already: both commit together, or neither. What keeps
+a copy of others' state needs no such row: it compares sequences, and takes many events at once.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Integer, Text, Uuid, column, table
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli.db import Scope, Sessions, transaction
+from linli.events import Event
+from linli.events.directory import UnitChanged
+from linli.known_units import keep_units
+
+E = TypeVar("E", bound=Event)
+On = Callable[[AsyncSession, E], Awaitable[None]]
+Keep = Callable[[AsyncSession, list[E]], Awaitable[None]]
+
+_INBOX = table("inbox", column("district", Integer), column("consumer", Text), column("event_id", Uuid))
+
+
+def stream_of(contract: type[Event]) -> str:
+    """Name the stream that keeps a contract's events; states have one of their own, as they are kept differently."""
+    return contract.publisher.upper() + ("_STATE" if contract.state else "")
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A durable consumer: what one service hears from one publisher.
+
+    Attributes:
+        name: of the durable, `<service>-<publisher>`, or `<service>-<state>s` for a copy of states.
+        stream: where it reads.
+        contracts: the events it filters for.
+    """
+
+    name: str
+    stream: str
+    contracts: tuple[type[Event], ...]
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether it takes many events at once and needs no inbox rows."""
+        return self.contracts[0].state
+
+    @property
+    def subjects(self) -> list[str]:
+        """What it filters for."""
+        return [contract.subject_for("*", "*") for contract in self.contracts]
+
+
+class Subscriptions:
+    """What one service listens to.
+
+    Args:
+        service: its name.
+        known_units: whether the chassis keeps the `known_unit` table up to date.
+    """
+
+    def __init__(self, service: str, *, known_units: bool = False) -> None:
+        self.service = service
+        self._handlers: dict[type[Event], Keep[Any]] = {}
+        if known_units:
+            self._add(UnitChanged, keep_units, state=True)
+
+    def on(self, contract: type[E]) -> Callable[[On[E]], On[E]]:
+        """Register what to do when this happens: `async def handler(session, event)`, once for each event."""
+
+        def register(handler: On[E]) -> On[E]:
+            async def one_by_one(session: AsyncSession, events: list[E]) -> None:
+                for event in events:
+                    if await self._is_new(session, event):
+                        await handler(session, event)
+
+            self._add(contract, one_by_one, state=False)
+            return handler
+
+        return register
+
+    def state(self, contract: type[E]) -> Callable[[Keep[E]], Keep[E]]:
+        """Register what keeps a copy of states: `async def keep(session, events)`, all of one district."""
+
+        def register(handler: Keep[E]) -> Keep[E]:
+            self._add(contract, handler, state=True)
+            return handler
+
+        return register
+
+    def _add(self, contract: type[E], handler: Keep[E], *, state: bool) -> None:
+        if contract in self._handlers:
+            raise ValueError(f"{self.service} handles {contract.type} already")
+        if contract.state != state:
+            raise ValueError(f"{contract.type} is {'a state' if contract.state else 'no state'}")
+        self._handlers[contract] = handler
+
+    @property
+    def consumers(self) -> tuple[Consumer, ...]:
+        """The durable consumers this needs."""
+        return tuple(self._consumers())
+
+    def _consumers(self) -> Iterator[Consumer]:
+        for contract in self._handlers:
+            if contract.state:
+                name = contract.type.split(".")[1]
+                yield Consumer(f"{self.service}-{name}s", stream_of(contract), (contract,))
+        happened = [contract for contract in self._handlers if not contract.state]
+        for publisher in dict.fromkeys(contract.publisher for contract in happened):
+            contracts = tuple(contract for contract in happened if contract.publisher == publisher)
+            yield Consumer(f"{self.service}-{publisher}", stream_of(contracts[0]), contracts)
+
+    async def handle(self, sessions: Sessions, events: Sequence[Event]) -> None:
+        """Act on events of one contract and one district, in one transaction that sees the district."""
+        async with transaction(sessions, Scope.of_district(events[0].district)) as session:
+            await self._handlers[type(events[0])](session, list(events))
+
+    async def _is_new(self, session: AsyncSession, event: Event) -> bool:
+        row = {"district": event.district, "consumer": f"{self.service}-{event.publisher}", "event_id": event.id}
+        new = insert(_INBOX).values(row).on_conflict_do_nothing().returning(_INBOX.c.event_id)
+        return await session.scalar(new) is not None

@@ -1,0 +1,69 @@
+"""The outbox (发件箱): an event commits with the change it tells of, so there is never one without the other."""
+
+import zlib
+from collections.abc import Iterable
+from typing import Final
+
+from opentelemetry import propagate
+from sqlalchemy import Integer, LargeBinary, SmallInteger, Text, Uuid, column, insert, table
+from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from linli.cloudevents import headers_of
+from linli.db import ScopedSession
+from linli.events import Event
+
+SHARDS: Final = 8
+"""Events of one aggregate share a shard, and one relay at a time works on a shard: so they stay in order."""
+
+_OUTBOX: Final = table(
+    "outbox",
+    column("event_id", Uuid),
+    column("district", Integer),
+    column("aggregate", Text),
+    column("shard", SmallInteger),
+    column("subject", Text),
+    column("payload", LargeBinary),
+    column("headers", JSONB),
+)
+
+
+async def publish(session: AsyncSession, event: Event) -> None:
+    """Tell the other services of something, if and when this transaction commits."""
+    await publish_many(session, (event,))
+
+
+async def publish_many(session: AsyncSession, events: Iterable[Event]) -> None:
+    """Tell of many things at once, as imports do; in one round trip."""
+    context: dict[str, str] = {}
+    propagate.inject(context)
+    rows = [_row(event, context) for event in events]
+    if not rows:
+        return
+    # The change itself first: it locks the aggregate, so that numbers in the outbox follow the order of commits.
+    await session.flush()
+    await session.execute(insert(_OUTBOX), rows)
+    session.info["published"] = True
+
+
+def _row(event: Event, context: dict[str, str]) -> dict[str, object]:
+    aggregate = event.aggregate
+    return {
+        "event_id": event.id,
+        "district": event.district,
+        "aggregate": aggregate,
+        "shard": zlib.crc32(aggregate.encode()) % SHARDS,
+        "subject": event.subject,
+        "payload": event.model_dump_json().encode(),
+        "headers": headers_of(event) | context,
+    }
+
+
+def _wake_relay(session: Session) -> None:
+    if session.info.pop("published", False):
+        session.info["wake"]()
+
+
+sqlalchemy_event.listen(ScopedSession, "after_commit", _wake_relay)

@@ -1,0 +1,190 @@
+"""The relay (转发): moves events from the outbox to the broker, in order for each aggregate, and never loses one.
+
+It publishes before it commits: when it dies in between, the events go out again under the same ids, which the
+broker's duplicate window and the consumers' inboxes turn into one effect.
+"""
+
+import asyncio
+import json
+import logging
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+from nats.js import JetStreamContext
+from opentelemetry import propagate, trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from linli import telemetry
+from linli.broker import Broker
+from linli.events import template
+from linli.settings import Settings
+
+if TYPE_CHECKING:
+    from nats.js.api import PubAck
+
+log = logging.getLogger(__name__)
+tracer = trace.get_tracer(__name__)
+
+_POLL: Final = 0.2
+_BATCH: Final = 500
+_ACK_WITHIN: Final = 10.0
+_WAIT_AT_MOST: Final = 5.0
+_HOUSEKEEPING_EVERY: Final = 3600.0
+_KEEP_LOG_DAYS: Final = 30
+_LOCK: Final = 7105635
+"""First key of the advisory locks; the second is the shard."""
+
+_OLDEST: Final = "SELECT shard, min(created_at) AS oldest FROM outbox GROUP BY shard"
+_MOVE: Final = """
+    WITH moved AS (
+        DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE shard = $1 ORDER BY id LIMIT $2) RETURNING *
+    ), logged AS (
+        INSERT INTO event_log (id, event_id, district, aggregate, subject, payload, headers, created_at)
+        SELECT id, event_id, district, aggregate, subject, payload, headers, created_at FROM moved
+    )
+    SELECT event_id, district, aggregate, subject, payload, headers FROM moved ORDER BY id"""
+_EXPIRED: Final = {
+    "inbox": "received_at < now() - interval '45 days'",
+    "idempotency_key": "expires_at < now()",
+}
+"""Rows that no late message and no repeated request can ask for any more."""
+
+
+class Relay:
+    """Runs beside the service; with several replicas each shard has one relay at a time."""
+
+    def __init__(self, service: str, settings: Settings) -> None:
+        self.service = service
+        self._database_url = settings.relay_database_url.get_secret_value()
+        self._broker = Broker(service, settings)
+        self._woken = asyncio.Event()
+        self._oldest: datetime | None = None
+        self._housekeeping_at = 0.0
+
+    def wake(self) -> None:
+        """Say that there is something to move: after a commit, from the loop's thread."""
+        self._woken.set()
+
+    @property
+    def age(self) -> float:
+        """Seconds that the oldest event has been waiting, 0 without any."""
+        return max(0.0, (datetime.now(UTC) - self._oldest).total_seconds()) if self._oldest else 0.0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Relay"]:
+        """Relay while the block runs."""
+        async with self._broker.running():
+            task = asyncio.create_task(self._run(), name="relay")
+            try:
+                with telemetry.outbox_age.of(lambda: self.age):
+                    yield self
+            finally:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            connection: asyncpg.Connection | None = None
+            try:
+                connection = await asyncpg.connect(
+                    self._database_url,
+                    timeout=5,
+                    command_timeout=30,
+                    server_settings={
+                        "application_name": f"{self.service} relay",
+                        "idle_in_transaction_session_timeout": "60000",
+                    },
+                )
+                while True:
+                    await self._round(connection)
+                    failures = 0
+            except Exception as error:  # noqa: BLE001 whatever it is, events wait in the outbox and it tries again
+                failures += 1
+                log.warning("the relay tries again (%d): %s: %s", failures, type(error).__name__, error)
+            finally:
+                if connection:
+                    connection.terminate()
+            await asyncio.sleep(random.uniform(0.5, 1) * min(0.1 * 2**failures, _WAIT_AT_MOST))  # noqa: S311 jitter
+
+    async def _round(self, connection: asyncpg.Connection) -> None:
+        self._woken.clear()
+        waiting = await connection.fetch(_OLDEST, timeout=10)
+        self._oldest = min((row["oldest"] for row in waiting), default=None)
+        moved = 0
+        for row in waiting:
+            moved += await self._move(connection, row["shard"])
+        if time.monotonic() >= self._housekeeping_at:
+            await self._keep_house(connection)
+            self._housekeeping_at = time.monotonic() + _HOUSEKEEPING_EVERY * random.uniform(0.9, 1.1)  # noqa: S311 jitter
+        if not moved:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), _POLL)
+
+    async def _move(self, connection: asyncpg.Connection, shard: int) -> int:
+        js = await self._broker.jetstream()
+        async with connection.transaction():
+            # A statement of its own: the rows must be looked for after the lock is ours, or another relay's are seen.
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", _LOCK, shard):
+                return 0
+            rows = await connection.fetch(_MOVE, shard, _BATCH)
+            await self._send(js, rows)
+        return len(rows)
+
+    async def _send(self, js: JetStreamContext, rows: list[asyncpg.Record]) -> None:
+        spans: list[Span] = []
+        acks: list[asyncio.Future[PubAck]] = []
+        try:
+            async with asyncio.timeout(_ACK_WITHIN):
+                for row in rows:
+                    headers: dict[str, str] = json.loads(row["headers"])
+                    spans.append(self._span(row, headers))
+                    propagate.inject(headers, trace.set_span_in_context(spans[-1]))
+                    headers["Nats-Msg-Id"] = str(row["event_id"])
+                    acks.append(await js.publish_async(row["subject"], row["payload"], headers=headers))
+                await asyncio.gather(*acks)
+        except BaseException as error:
+            for span in spans:
+                span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+            for ack in acks:
+                ack.cancel()
+            raise
+        finally:
+            for span in spans:
+                span.end()
+
+    def _span(self, row: asyncpg.Record, headers: dict[str, str]) -> Span:
+        destination = template(row["subject"])
+        return tracer.start_span(
+            f"send {destination}",
+            context=propagate.extract(headers),
+            kind=SpanKind.PRODUCER,
+            attributes={
+                "messaging.system": "nats",
+                "messaging.operation.name": "send",
+                "messaging.operation.type": "send",
+                "messaging.destination.name": row["subject"],
+                "messaging.destination.template": destination,
+                "messaging.message.id": str(row["event_id"]),
+                "linli.district": row["district"],
+                "linli.aggregate": row["aggregate"],
+            },
+        )
+
+    async def _keep_house(self, connection: asyncpg.Connection) -> None:
+        await connection.execute("SELECT event_log_roll($1)", _KEEP_LOG_DAYS)
+        for name, expired in _EXPIRED.items():
+            deleted = _SLICE
+            while deleted == _SLICE:
+                deleted = len(await connection.fetch(_DELETE.format(table=name, expired=expired), _SLICE))
+
+
+_SLICE: Final = 5000
+_DELETE: Final = """
+    DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {expired} LIMIT $1)) RETURNING 1"""

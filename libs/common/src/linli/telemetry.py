@@ -1,0 +1,172 @@
+"""Telemetry (遥测): traces, metrics, logs. It never slows or stops a service: what can't be delivered is dropped."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from fastapi import FastAPI
+from opentelemetry import metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.instrumentation.sqlalchemy.engine import EngineTracer
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
+from opentelemetry.trace import Link, Span, SpanKind, TraceState
+from opentelemetry.util.types import Attributes
+from pythonjsonlogger.json import JsonFormatter
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from linli.settings import Settings
+from linli.tracefile import FileExporter
+
+_DELIVER_WITHIN: Final = 5
+_QUEUE: Final = 2048
+_FLUSH_EVERY_MS: Final = 500
+
+_meter = metrics.get_meter("linli")
+
+
+class Gauge:
+    """A number that is read when metrics are collected, from every part of the process that has one."""
+
+    def __init__(self, name: str, unit: str, description: str) -> None:
+        self._sources: dict[object, tuple[Callable[[], float], dict[str, str]]] = {}
+        _meter.create_observable_gauge(name, [self._observe], unit, description)
+
+    def _observe(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(read(), attributes) for read, attributes in list(self._sources.values())]
+
+    @contextmanager
+    def of(self, read: Callable[[], float], **attributes: str) -> Iterator[None]:
+        """Show a number while the block runs."""
+        key = object()
+        self._sources[key] = (read, attributes)
+        try:
+            yield
+        finally:
+            del self._sources[key]
+
+
+outbox_age: Final = Gauge("linli.outbox.age", "s", "How long the oldest event has been waiting in the outbox")
+consumer_lag: Final = Gauge("linli.consumer.lag", "{message}", "Messages not yet delivered to a consumer")
+redeliveries: Final = _meter.create_counter("linli.redeliveries", "{message}", "Messages that came again")
+dead_letters: Final = _meter.create_counter("linli.dead_letters", "{message}", "Messages that could not be handled")
+
+
+def setup(service: str, settings: Settings, app: FastAPI) -> None:
+    """Watch a service: logs to stdout, spans and metrics to where the environment says, if it says.
+
+    Args:
+        service: its name.
+        settings: share of traces to record, file to write them to, log level.
+        app: gets a span and a duration for every request but those of probes.
+    """
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
+    _log_as_json(service, settings.log_level)
+    # The process has one provider; a second service in it, as in tests, shares the first one's.
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        _record(service, settings)
+    FastAPIInstrumentor.instrument_app(
+        app, excluded_urls="healthz,readyz", exclude_spans=["send", "receive"], server_request_hook=_forget_query
+    )
+
+
+def watch_engine(engine: AsyncEngine) -> None:
+    """Give every statement of an engine a span, without its parameters."""
+    # The instrumentor would patch SQLAlchemy for the whole process, and can be asked only once.
+    connections = _meter.create_up_down_counter("db.client.connections.usage", "{connection}", "Connections by state")
+    EngineTracer(trace.get_tracer(__name__), engine.sync_engine, connections)  # type: ignore[no-untyped-call]
+
+
+def trace_id() -> str | None:
+    """Give the id of the trace that this is part of, None without one."""
+    context = trace.get_current_span().get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid else None
+
+
+def _record(service: str, settings: Settings) -> None:
+    resource = Resource.create({"service.name": service, "service.namespace": "linli"})
+    sampler = ParentBased(_Roots(settings.trace_ratio))
+    traces = TracerProvider(sampler=sampler, resource=resource)
+    if settings.trace_file:
+        traces.add_span_processor(_batched(FileExporter(settings.trace_file, service)))
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        traces.add_span_processor(_batched(OTLPSpanExporter(timeout=_DELIVER_WITHIN)))
+        reader = PeriodicExportingMetricReader(OTLPMetricExporter(timeout=_DELIVER_WITHIN))
+        metrics.set_meter_provider(MeterProvider([reader], resource))
+    trace.set_tracer_provider(traces)
+
+
+def _batched(exporter: FileExporter | OTLPSpanExporter) -> BatchSpanProcessor:
+    """Export from a thread, out of a queue that drops what it can't hold."""
+    return BatchSpanProcessor(exporter, max_queue_size=_QUEUE, schedule_delay_millis=_FLUSH_EVERY_MS)
+
+
+class _Roots(Sampler):
+    """Records a share of the traces that begin here; a statement that no request or message caused begins none."""
+
+    def __init__(self, ratio: float) -> None:
+        self._ratio = TraceIdRatioBased(ratio)
+
+    def should_sample(  # noqa: PLR0913, PLR0917 the SDK's signature
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        if kind is SpanKind.CLIENT:
+            return SamplingResult(Decision.DROP)
+        return self._ratio.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+
+    def get_description(self) -> str:
+        return f"Roots({self._ratio.get_description()})"
+
+
+def _forget_query(span: Span, scope: dict[str, Any]) -> None:
+    """Leave what was searched for out of the trace: it may be a phone number."""
+    if scope.get("query_string"):
+        span.set_attribute("url.query", "REDACTED")
+
+
+class _Formatter(JsonFormatter):
+    def __init__(self, service: str) -> None:
+        super().__init__(
+            "{asctime}{levelname}{name}{message}",
+            style="{",
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+            static_fields={"service": service},
+            json_ensure_ascii=False,
+        )
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        super().add_fields(log_data, record, message_dict)
+        context = trace.get_current_span().get_span_context()
+        if context.is_valid:
+            log_data |= {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+
+
+def _log_as_json(service: str, level: str) -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_Formatter(service))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    # A line per request says less than its span, and would name what was searched for.
+    logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("httpx").setLevel(logging.WARNING)
