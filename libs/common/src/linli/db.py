@@ -112,6 +112,7 @@ def create_engine(settings: Settings, service: str) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=5,
         pool_recycle=1800,
+        hide_parameters=True,  # an error is logged with its statement, never with what residents said
         connect_args={
             "timeout": 5,
             "command_timeout": settings.statement_timeout + 5,

@@ -6,7 +6,6 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from opentelemetry import trace
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
@@ -27,6 +26,7 @@ from linli.problems import (
     Unprocessable,
     UnsupportedMediaType,
 )
+from linli.telemetry import trace_id
 
 _log = logging.getLogger(__name__)
 
@@ -55,12 +55,6 @@ _CHINESE: Final = {
     "too_long": "条目过多",
     "too_short": "条目过少",
 }
-
-
-def trace_id() -> str | None:
-    """Give the current trace's id in hex, if there is one."""
-    context = trace.get_current_span().get_span_context()
-    return f"{context.trace_id:032x}" if context.is_valid else None
 
 
 def respond(problem: Problem) -> JSONResponse:

@@ -25,7 +25,7 @@ async def open_ticket(
     response: Response,
 ) -> TicketOut:
     """Report something (上报): opens a ticket for a place."""
-    ticket = await operations.open_ticket(session, caller, **body.model_dump())
+    ticket = await operations.open_ticket(session, caller, **dict(body))
     response.headers["Location"] = f"/tickets/v1/tickets/{ticket.id}"
     return _answer(ticket, response)
 

@@ -38,7 +38,7 @@ def upgrade() -> None:
             name="ck_ticket_resolved",
         ),
         sa.CheckConstraint("(state = 'closed') = (closed_at IS NOT NULL)", name="ck_ticket_closed"),
-        sa.CheckConstraint("rating BETWEEN 1 AND 5 AND state = 'closed'", name="ck_ticket_rating"),
+        sa.CheckConstraint("rating IS NULL OR rating BETWEEN 1 AND 5 AND state = 'closed'", name="ck_ticket_rating"),
     )
     op.create_index("ix_ticket_unit", "ticket", ["unit", "id"])
     op.create_index("ix_ticket_unit_grid", "ticket", ["unit_grid", "id"])
