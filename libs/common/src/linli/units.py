@@ -152,7 +152,7 @@ def contains(outer: int, inner: int) -> bool:
 UnitCode = Annotated[
     int,
     BeforeValidator(parse),
-    PlainSerializer(short, return_type=str),
+    PlainSerializer(short, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^(0|[1-9]\d{5}(\d{3}){0,4})$", "examples": ["310104003"]}),
 ]
 """A unit in JSON, in a URL or in an event: short text outside, integer inside."""
