@@ -1,0 +1,150 @@
+"""The embedded stack's home `.linli/`: where its data, secrets, logs and port are."""
+
+import base64
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from linli_cli.console import Trouble
+
+SERVICES = ("directory", "residents", "tickets", "points", "bookings", "notifications")
+"""In the order of their ports."""
+PROJECT = Path(__file__).resolve().parents[3]
+_DEFAULT_PORT = 8080
+_HIGHEST_OFFSET = 24
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths, ports and secrets of one embedded stack."""
+
+    root: Path
+    port: int
+    """The gateway's."""
+
+    @classmethod
+    def find(cls) -> "Home":
+        """Give the stack of `LINLI_HOME`, or the one beside the Makefile, on the port it was last started on."""
+        root = Path(os.environ.get("LINLI_HOME") or PROJECT / ".linli").absolute()
+        remembered = root / "run" / "port"
+        port = int(remembered.read_text()) if remembered.exists() else (wished_port() or _DEFAULT_PORT)
+        return cls(root, port)
+
+    @property
+    def data(self) -> Path:
+        """Databases and streams."""
+        return self.root / "data"
+
+    @property
+    def logs(self) -> Path:
+        """One file a process."""
+        return self.root / "logs"
+
+    @property
+    def traces(self) -> Path:
+        """Spans as JSON lines, one file a service."""
+        return self.root / "traces"
+
+    @property
+    def run(self) -> Path:
+        """Generated configuration and the remembered port."""
+        return self.root / "run"
+
+    @property
+    def first_run_done(self) -> Path:
+        """Exists once the demo was loaded; lies with the data, because it speaks of them."""
+        return self.data / "first-run"
+
+    def create(self) -> None:
+        """Make the folders. Others may pass through (the database's own user must), but read nothing."""
+        for folder in (self.root, self.data, self.run, self.logs, self.traces):
+            folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        (self.root / "secrets").mkdir(mode=0o700, exist_ok=True)
+
+    def remember(self) -> None:
+        """Keep the port for `down`, `doctor`, `token` and the next `up`."""
+        (self.run / "port").write_text(f"{self.port}\n")
+
+    @property
+    def url(self) -> str:
+        """The gateway's address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def service_port(self, service: str) -> int:
+        """The port a service listens on behind the gateway."""
+        return self.port + 1 + SERVICES.index(service)
+
+    @property
+    def postgres_port(self) -> int:
+        """PostgreSQL's port."""
+        return self.port + 20
+
+    @property
+    def nats_port(self) -> int:
+        """The port NATS takes clients on."""
+        return self.port + 21
+
+    @property
+    def monitor_port(self) -> int:
+        """The port NATS tells its state on."""
+        return self.port + 22
+
+    @property
+    def ping_port(self) -> int:
+        """The port the gateway tells on that it is alive."""
+        return self.port + 23
+
+    @property
+    def supervisor_port(self) -> int:
+        """The port the supervisor takes orders on, with a password."""
+        return self.port + _HIGHEST_OFFSET
+
+    def secret(self, name: str, make: Callable[[], str] = lambda: secrets.token_urlsafe(32)) -> str:
+        """Read a secret; the first time, make it and keep it readable by its owner only."""
+        path = self.root / "secrets" / name
+        try:
+            return path.read_text()
+        except FileNotFoundError:
+            value = make()
+            draft = path.with_suffix(".draft")
+            draft.touch(mode=0o600)
+            draft.write_text(value)
+            draft.replace(path)  # whole or not at all, also when the machine stops just here
+            return value
+
+    def master_key(self) -> str:
+        """The key that wraps the districts' data keys: 32 bytes in base64."""
+        return self.secret("master_key", lambda: base64.b64encode(secrets.token_bytes(32)).decode())
+
+    def require(self) -> None:
+        """Refuse when there is no embedded stack here.
+
+        Raises:
+            Trouble: when none was ever started.
+        """
+        if not (self.run / "port").exists():
+            raise Trouble(
+                f"There is no embedded stack in {self.root}.",
+                f"{self.root} 中没有嵌入式环境。",
+                hint="Start one with `make up`; LINLI_HOME names another place.  "
+                "用 make up 启动，LINLI_HOME 可指定其他位置。",
+            )
+
+
+def wished_port() -> int | None:
+    """Read LINLI_PORT.
+
+    Raises:
+        Trouble: when it is no usable port.
+    """
+    text = os.environ.get("LINLI_PORT")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and 1024 <= int(text) <= 65535 - _HIGHEST_OFFSET):  # noqa: PLR2004
+        raise Trouble(
+            f"LINLI_PORT={text} is no usable port: take a number from 1024 to {65535 - _HIGHEST_OFFSET}.",
+            f"LINLI_PORT={text} 不可用：请使用 1024 到 {65535 - _HIGHEST_OFFSET} 之间的端口。",
+        )
+    return int(text)

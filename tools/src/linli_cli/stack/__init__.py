@@ -1,0 +1,1 @@
+"""The embedded stack: PostgreSQL, NATS, Traefik and the services as real processes under `.linli/`."""

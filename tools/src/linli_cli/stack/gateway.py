@@ -1,0 +1,112 @@
+"""The gateway: Traefik's static and dynamic configuration.
+
+Traefik reads YAML, and JSON is YAML: no template and no further library.
+"""
+
+import json
+import os
+
+from linli_cli.console import Trouble
+from linli_cli.home import SERVICES, Home
+
+_DEFAULT_RATE = 200
+
+
+def rate_limit() -> int:
+    """Read LINLI_RATE_LIMIT: requests a second that one client address may send on average.
+
+    Raises:
+        Trouble: when it is no positive number.
+    """
+    text = os.environ.get("LINLI_RATE_LIMIT") or str(_DEFAULT_RATE)
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise Trouble(
+            f"LINLI_RATE_LIMIT={text} is no number of requests a second.",
+            f"LINLI_RATE_LIMIT={text} 不是有效的每秒请求数。",
+        )
+    return int(text)
+
+
+def write(home: Home) -> None:
+    """Write both configuration files; Traefik follows changes of the dynamic one while it runs."""
+    for name, content in (("gateway.yml", _static(home)), ("routes.yml", _dynamic(home))):
+        (home.run / name).write_text(json.dumps(content, indent=2))
+
+
+def _static(home: Home) -> dict[str, object]:
+    collector = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    static: dict[str, object] = {
+        "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+        "log": {"level": "WARN", "format": "json"},
+        "entryPoints": {
+            "web": {
+                "address": f"127.0.0.1:{home.port}",
+                "transport": {
+                    # A slow client may not hold a connection for ever.
+                    "respondingTimeouts": {"readTimeout": "30s", "writeTimeout": "60s", "idleTimeout": "120s"},
+                    "lifeCycle": {"graceTimeOut": "10s"},
+                },
+                "http": {
+                    # "problems" stands before "rate", so that it also words what the limiter refuses.
+                    "middlewares": [f"{name}@file" for name in ("headers", "problems", "rate", "retry")],
+                    # X_Forwarded_For is no second X-Forwarded-For.
+                    "aliasHeadersStrategy": "delete",
+                },
+            },
+            "ping": {"address": f"127.0.0.1:{home.ping_port}"},
+        },
+        "ping": {"entryPoint": "ping"},
+        "providers": {"file": {"filename": str(home.run / "routes.yml"), "watch": True}},
+        "serversTransport": {
+            "maxIdleConnsPerHost": 200,
+            # idle: shorter than uvicorn keeps a connection, so that none is used while it closes.
+            "forwardingTimeouts": {"dialTimeout": "2s", "responseHeaderTimeout": "60s", "idleConnTimeout": "60s"},
+        },
+    }
+    if collector:
+        endpoint = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or f"{collector.rstrip('/')}/v1/traces"
+        static["tracing"] = {"serviceName": "gateway", "otlp": {"http": {"endpoint": endpoint}}}
+    return static
+
+
+def _dynamic(home: Home) -> dict[str, object]:
+    rate = rate_limit()
+    # The trailing slash keeps /ticketsomething out. What matches no service goes to the directory,
+    # which shows / and /docs and answers the rest as a problem.
+    routers: dict[str, object] = {
+        name: {"rule": f"PathPrefix(`/{name}/`)", "service": name, "entryPoints": ["web"], "middlewares": ["api"]}
+        for name in SERVICES
+    }
+    routers["rest"] = {"rule": "PathPrefix(`/`)", "priority": 1, "service": "directory", "entryPoints": ["web"]}
+    return {
+        "http": {
+            "routers": routers,
+            "services": {
+                name: {"loadBalancer": {"servers": [{"url": f"http://127.0.0.1:{home.service_port(name)}"}]}}
+                for name in SERVICES
+            },
+            "middlewares": {
+                # 503 is a service's own word and stays; 502 and 504 are Traefik's.
+                "problems": {
+                    "errors": {
+                        "status": ["429", "502", "504"],
+                        "service": "directory",
+                        "query": "/problems/{status}",
+                    }
+                },
+                "rate": {"rateLimit": {"average": rate, "burst": 2 * rate}},
+                "headers": {
+                    "headers": {
+                        "contentTypeNosniff": True,
+                        "frameDeny": True,
+                        "referrerPolicy": "no-referrer",
+                        "customResponseHeaders": {"Server": ""},
+                    }
+                },
+                # Only connections that could not be made are tried again: a service that restarts costs
+                # its callers a moment, not an error.
+                "retry": {"retry": {"attempts": 6, "initialInterval": "100ms"}},
+                "api": {"headers": {"contentSecurityPolicy": "default-src 'none'; frame-ancestors 'none'"}},
+            },
+        }
+    }

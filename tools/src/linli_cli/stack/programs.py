@@ -1,0 +1,88 @@
+"""The stack at a glance: every process with its command, order, port and environment."""
+
+import json
+import os
+import sys
+
+from linli_cli.home import SERVICES, Home
+from linli_cli.stack import database, gateway, streams
+from linli_cli.stack.supervisor import BIN, Program
+
+_OWN = {"LINLI_HOME", "LINLI_PORT", "LINLI_RATE_LIMIT", "LINLI_STACK"}
+"""Read by the command line itself; everything else of LINLI_ and OTEL_ is for the services."""
+SETTLED_SECONDS = 4
+
+
+def configure(home: Home) -> list[Program]:
+    """Write the parts' configuration files and list the processes, in the order they start in."""
+    gateway.write(home)
+    nats = home.run / "nats.conf"
+    nats.touch(mode=0o600)  # it carries passwords
+    nats.write_text(json.dumps(streams.server_configuration(home, streams.subscriptions()), indent=2))
+    return [
+        Program(
+            "postgres",
+            database.command(home),
+            order=10,
+            port=home.postgres_port,
+            stop_signal="INT",  # fast shutdown: roll back, write a checkpoint, go
+            stop_seconds=60,
+            user=database.system_user(),
+        ),
+        Program(
+            "nats",
+            [str(BIN / "nats-server"), "-c", str(nats)],
+            order=20,
+            port=home.nats_port,
+            stop_seconds=30,
+        ),
+        *(_service(home, name) for name in SERVICES),
+        Program(
+            "gateway",
+            [str(BIN / "traefik"), f"--configFile={home.run / 'gateway.yml'}"],
+            order=40,
+            port=home.port,
+        ),
+    ]
+
+
+def ports(home: Home, programs: list[Program]) -> dict[str, list[int]]:
+    """Give the ports each process listens on."""
+    found = {program.name: [program.port] for program in programs}
+    found["nats"].append(home.monitor_port)
+    found["gateway"].append(home.ping_port)
+    return found
+
+
+def _service(home: Home, name: str) -> Program:
+    return Program(
+        name,
+        [
+            *(sys.executable, str(BIN / "uvicorn"), f"{name}.app:create_app", "--factory"),
+            *("--host", "127.0.0.1", "--port", str(home.service_port(name))),
+            *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header"),
+            # Longer than the gateway keeps an idle connection, so that it never sends on one that closes.
+            *("--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "10"),
+        ],
+        order=30,
+        port=home.service_port(name),
+        group="services",
+        environment=environment(home, name),
+        settled_seconds=SETTLED_SECONDS,
+    )
+
+
+def environment(home: Home, service: str) -> dict[str, str]:
+    """Give a service what it must know, and nothing of the others."""
+    wished = {
+        name: value for name, value in os.environ.items() if name.startswith(("LINLI_", "OTEL_")) and name not in _OWN
+    }
+    return {
+        **wished,
+        "LINLI_DATABASE_URL": database.url(home, f"{service}_app", service),
+        "LINLI_RELAY_DATABASE_URL": database.url(home, f"{service}_relay", service),
+        "LINLI_NATS_URL": streams.url(home, service),
+        "LINLI_JWKS_URL": f"http://127.0.0.1:{home.service_port('directory')}/directory/.well-known/jwks.json",
+        "LINLI_MASTER_KEY": home.master_key(),
+        "LINLI_TRACE_FILE": str(home.traces / f"{service}.jsonl"),
+    }
