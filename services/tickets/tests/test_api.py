@@ -107,7 +107,7 @@ async def test_a_ticket_goes_only_to_somebody_in_office_there(tickets: Running, 
     ticket = (await opened(manager)).json()["id"]
     assignee = await employ(tickets, role, unit) if role else uuid4()
     refused = await move(manager, ticket, "assign", {"assignee": str(assignee)})
-    assert refused.status_code == 422
+    assert refused.status_code == 404
     assert refused.json()["errors"][0]["pointer"] == "#/assignee"
     assert (await manager.get(f"/tickets/v1/tickets/{ticket}")).json()["state"] == "open"
 

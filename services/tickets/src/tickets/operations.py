@@ -12,13 +12,13 @@ from linli import units
 from linli.db import require_unit
 from linli.events.tickets import TicketAssigned, TicketClosed, TicketOpened, TicketRated, TicketResolved
 from linli.outbox import publish
-from linli.problems import NotFound, Unprocessable
+from linli.problems import NotFound
 from linli.security import Principal
 from tickets.models import Entry, KnownAssignment, Move, NotYours, State, Ticket
 
 
-class NobodyThere(Unprocessable):
-    """{assignee} has no assignment that covers the ticket's unit {unit}."""
+class NobodyThere(NotFound):
+    """There is no {assignee} in an office that covers the ticket's unit {unit}."""
 
     title_zh = "受派人不在岗"
     detail_zh = "{assignee} 没有覆盖单元 {unit} 的在岗任职。"
@@ -100,7 +100,7 @@ async def assign_ticket(
     """Give a ticket to somebody who answers for it (派单).
 
     Raises:
-        NobodyThere: 422, when the assignee has no active assignment that covers the ticket's unit.
+        NobodyThere: 404, when the assignee has no active assignment that covers the ticket's unit.
         IllegalMove: 409.
     """
     ticket.assign(assignee)

@@ -1,0 +1,111 @@
+"""A whole platform, started as anybody starts it; the tests know its HTTP, its NATS and its SQL, and no code of it."""
+
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+LINLI = Path(sys.executable).with_name("linli")
+SERVICES = ("directory", "residents", "tickets", "points", "bookings", "notifications")
+
+
+@dataclass
+class Platform:
+    """The running platform.
+
+    Attributes:
+        url: the gateway's address.
+        home: where its secrets, logs and traces are.
+    """
+
+    url: str
+    home: Path
+    port: int
+    _tokens: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "LINLI_HOME": str(self.home), "LINLI_PORT": str(self.port)}
+
+    def linli(self, *arguments: str, timeout: float = 120, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the command line."""
+        done = subprocess.run(
+            [str(LINLI), *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert not check or done.returncode == 0, f"linli {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def token(self, role: str, unit: str) -> str:
+        """Give a token of a role at a unit, kept for the run (a token lives 10 minutes, a run less)."""
+        if (role, unit) not in self._tokens:
+            self._tokens[role, unit] = self.linli("token", "--role", role, "--unit", unit).stdout.strip()
+        return self._tokens[role, unit]
+
+    def client(self, role: str | None = None, unit: str = "310104003", **headers: str) -> httpx.AsyncClient:
+        """Give an HTTP client that calls through the gateway."""
+        if role:
+            headers["Authorization"] = f"Bearer {self.token(role, unit)}"
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+
+    async def database(self, service: str) -> asyncpg.Connection:
+        """Connect to a service's database as superuser."""
+        password = (self.home / "secrets" / "postgres").read_text()
+        return await asyncpg.connect(
+            host="127.0.0.1", port=self.port + 20, user="postgres", password=password, database=service
+        )
+
+    def spans(self, trace_id: str) -> list[dict[str, Any]]:
+        """Read what the services recorded of a trace."""
+        lines = (line for file in self.home.glob("traces/*.jsonl*") for line in file.read_text().splitlines())
+        return [json.loads(line) for line in lines if trace_id in line]
+
+
+def _free_range() -> int:
+    """Find a port with 24 free ones behind it."""
+    for _ in range(100):
+        base = random.randrange(21000, 60000, 30)  # noqa: S311 any will do
+        probes = [socket.socket() for _ in range(25)]
+        try:
+            for offset, probe in enumerate(probes):
+                probe.bind(("127.0.0.1", base + offset))
+        except OSError:
+            continue
+        else:
+            return base
+        finally:
+            for probe in probes:
+                probe.close()
+    raise RuntimeError("no free range of ports")
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    """Start a platform with the real divisions and the demo's street, and stop it at the end."""
+    home = Path(tempfile.mkdtemp(prefix="linli-"))
+    home.chmod(0o711)
+    port = _free_range()
+    found = Platform(f"http://127.0.0.1:{port}", home, port)
+    try:
+        found.linli("up", timeout=300)
+        yield found
+    finally:
+        found.linli("down", check=False)
+        shutil.rmtree(home, ignore_errors=True)

@@ -1,0 +1,232 @@
+"""The isolation proof over HTTP: ids of another district, a sibling street and an ancestor, put everywhere.
+
+For every operation of every OpenAPI document, each id and unit in path, query and body is replaced by those of rows
+that lie where the caller may not look. The answer is 403 or 404, a filter finds nothing, and no foreign row changes.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from tests.integration.conftest import SERVICES, Platform
+from tests.integration.test_http_habits import operations
+
+pytestmark = pytest.mark.xdist_group("platform")
+
+OWN = "310104003"
+SIBLING = "310104004"
+FOREIGN = "310106"
+PLACES = {
+    "another district": (310106 * 10**12, 310107 * 10**12 - 1),
+    "a sibling street": (310104004 * 10**9, 310104005 * 10**9 - 1),
+    "an ancestor": (310104 * 10**12, 310104 * 10**12),
+}
+CALLERS = {
+    ("street_admin", OWN): tuple(PLACES),
+    ("grid_worker", f"{OWN}001001"): tuple(PLACES),
+    ("app", OWN): tuple(PLACES),
+    ("district_admin", "310104"): ("another district",),
+    ("resident", "310104"): ("another district",),
+}
+"""Who tries, and where nothing is theirs."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies in one place: units, and ids by table."""
+
+    units: list[str]
+    ids: list[tuple[str, str]]
+
+
+async def placed_tables(connection: asyncpg.Connection) -> list[str]:
+    rows = await connection.fetch(
+        "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public'"
+        " AND column_name IN ('unit', 'id', 'district') GROUP BY table_name HAVING count(*) = 3"
+    )
+    return [row["table_name"] for row in rows]
+
+
+async def look(connection: asyncpg.Connection, place: str) -> Found:
+    low, high = PLACES[place]
+    ids: list[tuple[str, str]] = []
+    for table in await placed_tables(connection):
+        rows = await connection.fetch(f"SELECT id FROM {table} WHERE unit BETWEEN $1 AND $2 LIMIT 1", low, high)
+        ids += [(table, str(row["id"])) for row in rows]
+    digits = str(low).rstrip("0")
+    unit = str(low)[: next(length for length in (6, 9, 12) if length >= len(digits))]
+    return Found([unit], ids)
+
+
+async def fingerprint(connection: asyncpg.Connection) -> dict[str, str]:
+    """Give a digest of all rows of each table, the foreign ones among them."""
+    found = {}
+    for table in await placed_tables(connection):
+        rows = await connection.fetch(
+            f"SELECT t::text AS row FROM {table} t WHERE unit BETWEEN $1 AND $2 OR unit BETWEEN $3 AND $4 OR unit = $5"
+            " ORDER BY district, id",
+            *PLACES["another district"],
+            *PLACES["a sibling street"],
+            PLACES["an ancestor"][0],
+        )
+        found[table] = hashlib.sha256("\n".join(row["row"] for row in rows).encode()).hexdigest()
+    return found
+
+
+def example(schema: dict[str, Any], document: dict[str, Any], own: str) -> Any:  # noqa: ANN401, PLR0911 it is JSON
+    """Make a value that a schema takes."""
+    if "$ref" in schema:
+        return example(document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]], document, own)
+    for either in ("anyOf", "oneOf", "allOf"):
+        if either in schema:
+            return example(schema[either][0], document, own)
+    if "const" in schema or "enum" in schema:
+        return schema.get("const", schema.get("enum", [None])[0])
+    if "examples" in schema and not is_unit(schema):
+        return schema["examples"][0]
+    match schema.get("type"):
+        case "object":
+            properties = schema.get("properties", {})
+            return {name: example(properties[name], document, own) for name in schema.get("required", [])}
+        case "array":
+            return [example(schema["items"], document, own)] if schema.get("minItems", 1) else []
+        case "integer" | "number":
+            return schema.get("minimum", 1)
+        case "boolean":
+            return True
+    if is_unit(schema):
+        return own
+    return {"uuid": str(uuid4()), "date-time": "2099-01-01T08:00:00+08:00", "date": "1950-01-01"}.get(
+        schema.get("format", ""), "x"
+    )
+
+
+def is_unit(schema: dict[str, Any]) -> bool:
+    return "(0|[1-9]" in schema.get("pattern", "")
+
+
+def spots(value: Any, schema: dict[str, Any], document: dict[str, Any], at: tuple[Any, ...] = ()) -> Iterator[Any]:  # noqa: ANN401
+    """Find where ids and units may stand in a body: their path and whether it is a unit."""
+    if "$ref" in schema:
+        yield from spots(value, document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]], document, at)
+        return
+    for one in schema.get("anyOf", []):
+        yield from spots(value, one, document, at)
+    if is_unit(schema) or schema.get("format") == "uuid":
+        yield at, is_unit(schema)
+    for name, inner in schema.get("properties", {}).items():
+        yield from spots((value or {}).get(name) if isinstance(value, dict) else None, inner, document, (*at, name))
+    if "items" in schema and isinstance(value, list):
+        yield from spots(value[0] if value else None, schema["items"], document, (*at, 0))
+
+
+def put(value: Any, at: tuple[Any, ...], new: object) -> Any:  # noqa: ANN401 it is JSON
+    if not at:
+        return new
+    if isinstance(value, list):
+        return [put(value[0], at[1:], new), *value[1:]]
+    return {**(value or {}), at[0]: put((value or {}).get(at[0]), at[1:], new)}
+
+
+@pytest.fixture(scope="module")
+async def neighbours(platform: Platform) -> AsyncIterator[None]:
+    """Fill the places where the callers have nothing to look for."""
+    await asyncio.gather(*(fill(platform, "310106", street) for street in ("310106006",)))
+    await fill(platform, "310104", SIBLING)
+    yield
+
+
+async def fill(platform: Platform, district: str, street: str) -> None:
+    community, grid = f"{street}001", f"{street}001001"
+    platform.linli(
+        *("seed", "--unit", community, "--households", "6"),
+        *("--grids", "1", "--micro-grids", "1", "--special-grids", "1"),
+    )
+    async with (
+        platform.client("district_admin", district) as admin,
+        platform.client("resident", district) as resident,
+        platform.client("grid_worker", grid) as worker,
+    ):
+        me = (await worker.get("/directory/v1/me")).json()["id"]
+        report = {"title": "邻区事项", "description": "不应被他处看到"}
+        for unit in (grid, district):
+            ticket = await resident.post("/tickets/v1/tickets", json={**report, "unit": unit})
+            await move(admin, ticket.headers["location"], "assign", {"assignee": me})
+            centre = await admin.post(
+                "/bookings/v1/centres", json={"unit": unit, "name": "邻里中心", "address": "某路1号"}
+            )
+            times = {"starts_at": "2099-01-01T09:00:00+08:00", "ends_at": "2099-01-01T10:00:00+08:00"}
+            session = await admin.post(
+                f"/bookings/v1/centres/{centre.json()['id']}/sessions", json={"title": "书法", "seats": 5, **times}
+            )
+            await resident.post(f"/bookings/v1/sessions/{session.json()['id']}/bookings", json={})
+
+
+async def move(client: httpx.AsyncClient, ticket: str, step: str, body: dict[str, object]) -> None:
+    await client.post(f"{ticket}/{step}", json=body, headers={"If-Match": "*"})
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("service", SERVICES)
+async def test_foreign_ids_open_no_door(platform: Platform, neighbours: None, service: str) -> None:
+    connection = await platform.database(service)
+    before = await fingerprint(connection)
+    async with platform.client() as open_door:
+        document = (await open_door.get(f"/{service}/v1/openapi.json")).json()
+    wrong: list[str] = []
+    tried = 0
+    for (role, unit), places in CALLERS.items():
+        async with platform.client(role, unit) as caller:
+            for place in places:
+                found = await look(connection, place)
+                for method, path, operation in await operations(platform, service):
+                    for request in requests(method, path, operation, document, unit, found):
+                        answer = await caller.request(method, **request, headers={"If-Match": "*"})
+                        tried += 1
+                        if not refused(answer, request):
+                            wrong.append(f"{role}@{unit} with {place}: {method} {request} → {answer.status_code}")
+    assert wrong == []
+    assert tried > 20, "hardly anything was tried"
+    assert await fingerprint(connection) == before
+    await connection.close()
+
+
+def requests(  # noqa: PLR0917 what makes a request
+    method: str, path: str, operation: dict[str, Any], document: dict[str, Any], own: str, found: Found
+) -> Iterator[dict[str, Any]]:
+    """Make the requests of an operation that carry something foreign."""
+    names = re.findall(r"{(\w+)}", path)
+    schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    body = example(schema, document, own) if schema else None
+    by_name = {parameter["name"]: parameter for parameter in operation.get("parameters", [])}
+    for name in names:
+        values = found.units if is_unit(by_name[name]["schema"]) else [value for _, value in found.ids]
+        for value in values:
+            url = re.sub(r"{(\w+)}", lambda hit, name=name, value=value: value if hit[1] == name else "x", path)
+            if "/x" not in url:
+                yield {"url": url, "json": body}
+    if names:
+        return
+    for parameter in operation.get("parameters", []):
+        kinds = parameter["schema"].get("anyOf", [parameter["schema"]])
+        if parameter["in"] == "query" and any(map(is_unit, kinds)):
+            yield from ({"url": path, "params": {parameter["name"]: value}} for value in found.units)
+        elif parameter["in"] == "query" and any(kind.get("format") == "uuid" for kind in kinds):
+            yield from ({"url": path, "params": {parameter["name"]: value}} for _, value in found.ids)
+    for at, unit in spots(body, schema, document) if schema else ():
+        for value in found.units if unit else [value for _, value in found.ids]:
+            yield {"url": path, "json": put(body, at, value)}
+
+
+def refused(answer: httpx.Response, request: dict[str, Any]) -> bool:
+    if answer.status_code in {403, 404}:
+        return True
+    # A filter by an id that is not ours finds nothing; it does not tell whether there is such an id.
+    return answer.status_code == 200 and "params" in request and answer.json().get("items") == []
