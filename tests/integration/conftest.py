@@ -1,5 +1,6 @@
 """A whole platform, started as anybody starts it; the tests know its HTTP, its NATS and its SQL, and no code of it."""
 
+import base64
 import json
 import os
 import random
@@ -64,6 +65,11 @@ class Platform:
         if role:
             headers["Authorization"] = f"Bearer {self.token(role, unit)}"
         return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+
+    def person(self, role: str, unit: str) -> str:
+        """Give the id of the person whom `client(role, unit)` calls as."""
+        claims = self.token(role, unit).split(".")[1]
+        return str(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"])
 
     async def database(self, service: str) -> asyncpg.Connection:
         """Connect to a service's database as superuser."""
