@@ -8,7 +8,7 @@ from linli.db import Scope, transaction
 from linli.outbox import publish
 
 
-class TurnedBack(Exception):
+class TurnedBackError(Exception):
     pass
 
 
@@ -22,10 +22,13 @@ async def test_an_event_commits_with_its_change_and_wakes_the_relay(chassis: Cha
 
 
 async def test_an_event_is_rolled_back_with_its_change(chassis: Chassis) -> None:
-    with pytest.raises(TurnedBack):
+    async def turn_back() -> None:
         async with transaction(chassis.sessions, Scope.of_district(DISTRICT)) as session:
             await publish(session, opened())
-            raise TurnedBack
+            raise TurnedBackError
+
+    with pytest.raises(TurnedBackError):
+        await turn_back()
     assert await chassis.count("outbox") == 0
     assert chassis.wakes == 0
 

@@ -46,7 +46,7 @@ async def test_a_relay_killed_between_publishing_and_commit_sends_again_under_th
     chassis: Chassis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = Relay._send
-    killed = []
+    killed: list[int] = []
 
     async def die_after(self: Relay, js: JetStreamContext, rows: list[asyncpg.Record]) -> None:
         await send(self, js, rows)

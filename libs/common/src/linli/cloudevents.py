@@ -37,7 +37,10 @@ def read(subject: str, headers: Mapping[str, str] | None, payload: bytes) -> Eve
     Raises:
         Unreadable: when it breaks its contract, or contradicts the subject it came on.
     """
-    type_ = unquote((headers or {}).get("ce-type", ""), errors="strict")
+    try:
+        type_ = unquote((headers or {}).get("ce-type", ""), errors="strict")
+    except UnicodeDecodeError as error:
+        raise Unreadable("ce-type is not percent-encoded UTF-8") from error
     contract = registry.get(type_)
     if contract is None:
         raise Unreadable(f"no contract is known for ce-type {type_!r}")

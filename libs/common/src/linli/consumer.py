@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+import asyncpg
 import nats
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
@@ -42,6 +43,10 @@ _HANDLE_WITHIN: Final = 25.0
 _END_WITHIN: Final = 10.0
 _PASSING_SQLSTATES: Final = ("08", "40", "53", "55", "57P")
 """Connection lost, serialisation, out of resources, lock not to be had, server going down: no fault of the message."""
+
+
+class TooSlow(Exception):  # noqa: N818 it says what was the matter
+    """A handler did not end in time."""
 
 
 @asynccontextmanager
@@ -175,11 +180,11 @@ class Puller:
             record_exception=False,
         ) as span:
             try:
-                async with asyncio.timeout(_HANDLE_WITHIN):
+                async with asyncio.timeout(_HANDLE_WITHIN) as deadline:
                     await self._subscriptions.handle(self._sessions, [event for _, event in group])
             except Exception as error:  # noqa: BLE001 a handler may fail in any way, and the message must be settled
                 span.set_status(Status(StatusCode.ERROR, type(error).__name__))
-                failed = error
+                failed = TooSlow(f"took more than {_HANDLE_WITHIN:.0f} s") if deadline.expired() else error
             else:
                 for done, _ in group:
                     await self._answer(done.ack())
@@ -231,4 +236,5 @@ def _passes(error: Exception) -> bool:
     if isinstance(error, DBAPIError):
         state = getattr(error.orig, "sqlstate", None) or ""
         return error.connection_invalidated or state.startswith(_PASSING_SQLSTATES)
-    return isinstance(error, ConnectionError | PoolTimeoutError)
+    # What the database says while connecting comes as it is: statements' errors were the case above.
+    return isinstance(error, OSError | PoolTimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import UUID
 
+import asyncpg
 from fastapi import APIRouter, Depends, Request, Response
 from nats.aio.msg import Msg
 from sqlalchemy import Integer, func, select
@@ -73,10 +74,10 @@ class DeadLetterOut(Out):
 
 def describe(error: Exception) -> str:
     """Say what went wrong without a row's values, which a database's own words would quote."""
-    if isinstance(error, DBAPIError):
-        cause = (error.orig and error.orig.__cause__) or error.orig
+    cause = ((error.orig and error.orig.__cause__) or error.orig) if isinstance(error, DBAPIError) else error
+    if isinstance(cause, asyncpg.PostgresError):
         constraint = getattr(cause, "constraint_name", None)
-        return f"{type(cause).__name__} {getattr(cause, 'sqlstate', '')} {constraint or ''}".strip()
+        return f"{type(cause).__name__} {cause.sqlstate} {constraint or ''}".strip()
     return f"{type(error).__name__}: {error}"[:_SHORT]
 
 

@@ -1,0 +1,317 @@
+import asyncio
+
+import pytest
+from libs.common.tests.conftest import DISTRICT, GRID, Chassis, opened, record
+from nats.js import JetStreamContext
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli import consumer, units
+from linli.cloudevents import headers_of
+from linli.events import Event
+from linli.events.directory import UnitChanged
+from linli.events.tickets import TicketOpened, TicketRated
+from linli.inbox import Subscriptions
+from linli.streams import ensure_streams
+from linli.testing import eventually
+
+
+@pytest.fixture
+def points() -> Subscriptions:
+    """Points listens to opened tickets, and has an effect for each."""
+    subscriptions = Subscriptions("points")
+    subscriptions.on(TicketOpened)(record)
+    return subscriptions
+
+
+async def send(js: JetStreamContext, event: Event, *, twice: int = 0, **headers: str) -> None:
+    """Send as the relay does, but without what lets the broker drop duplicates."""
+    for _ in range(twice + 1):
+        await js.publish(event.subject, event.model_dump_json().encode(), headers={**headers_of(event), **headers})
+
+
+def at_once(delivery: int, *, at_most: float) -> float:
+    return min(0.01 * delivery, at_most)
+
+
+async def unanswered(js: JetStreamContext, name: str = "points-tickets") -> int:
+    info = await js.consumer_info("TICKETS", name)
+    return int((info.num_pending or 0) + (info.num_ack_pending or 0))
+
+
+async def settled(js: JetStreamContext) -> bool:
+    return await unanswered(js) == 0
+
+
+async def test_from_outbox_to_effect(chassis: Chassis, points: Subscriptions) -> None:
+    await chassis.prepare(points)
+    events = [opened() for _ in range(300)]
+    async with chassis.relaying(), chassis.consuming(points), chassis.connection() as client:
+        await chassis.publish(*events)
+        await eventually(lambda: _effects(chassis, 300))
+        await eventually(lambda: settled(client.jetstream()))
+    assert sorted(await chassis.effects()) == sorted(event.id for event in events)
+    assert await chassis.count("inbox") == 300
+
+
+async def test_a_message_that_comes_twice_has_one_effect(chassis: Chassis, points: Subscriptions) -> None:
+    await chassis.prepare(points)
+    event = opened()
+    async with chassis.consuming(points), chassis.connection() as client:
+        js = client.jetstream()
+        await send(js, event, twice=4)
+        await send(js, opened())
+        await eventually(lambda: settled(js))
+    assert len(await chassis.effects()) == 2
+    assert (await chassis.effects()).count(event.id) == 1
+
+
+async def test_a_handler_that_fails_leaves_nothing_and_is_tried_again(chassis: Chassis) -> None:
+    subscriptions = Subscriptions("points")
+    tries: list[object] = []
+
+    @subscriptions.on(TicketOpened)
+    async def fail_twice(session: AsyncSession, event: TicketOpened) -> None:
+        await record(session, event)
+        tries.append(event.id)
+        if len(tries) < 3:
+            raise LookupError("not yet")
+
+    await chassis.prepare(subscriptions)
+    async with chassis.consuming(subscriptions), chassis.connection() as client:
+        await send(client.jetstream(), opened())
+        await eventually(lambda: settled(client.jetstream()))
+    assert len(tries) == 3
+    assert len(await chassis.effects()) == 1
+    assert await chassis.count("dead_letter") == 0
+
+
+async def test_a_message_that_always_fails_becomes_a_dead_letter_and_stops_nobody(
+    chassis: Chassis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "_delay", at_once)
+    subscriptions = Subscriptions("points")
+    poison = opened()
+
+    @subscriptions.on(TicketOpened)
+    async def choke(session: AsyncSession, event: TicketOpened) -> None:
+        await record(session, event)
+        if event.id == poison.id:
+            raise ValueError("can't be")
+
+    await chassis.prepare(subscriptions)
+    async with chassis.consuming(subscriptions), chassis.connection() as client:
+        await send(client.jetstream(), poison)
+        good = [opened() for _ in range(5)]
+        for event in good:
+            await send(client.jetstream(), event)
+        await eventually(lambda: settled(client.jetstream()))
+    letter = await chassis.database.fetchrow("SELECT * FROM dead_letter")
+    assert letter["event_id"] == poison.id
+    assert letter["deliveries"] == consumer.DELIVERIES
+    assert letter["district"] == DISTRICT
+    assert letter["error"] == "ValueError: can't be"
+    assert sorted(await chassis.effects()) == sorted(event.id for event in good)
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind", "reason"),
+    [
+        (b"{", "tickets.opened.v1", "json_invalid"),
+        (b"\xff\xfe\x00", "tickets.opened.v1", "json_invalid"),
+        (b"{}", "tickets.opened.v1", "missing"),
+        (b"{}", "tickets.unheard.v1", "no contract"),
+        (b"{}", "", "no contract"),
+        (b"{}", "%FF%00", "percent-encoded"),
+    ],
+)
+async def test_what_cannot_be_read_is_a_dead_letter_at_once(
+    chassis: Chassis, points: Subscriptions, payload: bytes, kind: str, reason: str
+) -> None:
+    await chassis.prepare(points)
+    async with chassis.consuming(points), chassis.connection() as client:
+        js = client.jetstream()
+        await js.publish("linli.tickets.310104.opened.v1", payload, headers={"ce-type": kind, "ce-id": "none"})
+        await eventually(lambda: settled(js))
+    letter = await chassis.database.fetchrow("SELECT * FROM dead_letter")
+    assert reason in letter["error"]
+    assert letter["payload"] == payload
+    assert letter["deliveries"] == 1
+    assert letter["event_id"] is None
+
+
+async def test_an_event_on_a_foreign_subject_is_not_believed(chassis: Chassis, points: Subscriptions) -> None:
+    await chassis.prepare(points)
+    async with chassis.consuming(points), chassis.connection() as client:
+        js = client.jetstream()
+        event = opened()
+        body = event.model_dump_json().encode()
+        await js.publish("linli.tickets.310115.opened.v1", body, headers=headers_of(event))
+        await js.publish("linli.tickets.nowhere.opened.v1", body, headers=headers_of(event))
+        await eventually(lambda: settled(js))
+    rows = await chassis.database.fetch("SELECT district FROM dead_letter ORDER BY 1")
+    assert [row["district"] for row in rows] == [0, 310115]
+    assert await chassis.effects() == []
+
+
+async def test_fields_that_a_newer_publisher_added_are_ignored(chassis: Chassis, points: Subscriptions) -> None:
+    await chassis.prepare(points)
+    event = opened()
+    async with chassis.consuming(points), chassis.connection() as client:
+        body = event.model_dump_json()[:-1] + ',"colour":"red"}'
+        await client.jetstream().publish(event.subject, body.encode(), headers=headers_of(event))
+        await eventually(lambda: _effects(chassis, 1))
+
+
+async def test_a_handler_sees_its_district_and_no_other(chassis: Chassis) -> None:
+    subscriptions = Subscriptions("points")
+    seen: list[tuple[str, str, str]] = []
+
+    @subscriptions.on(TicketOpened)
+    async def look(session: AsyncSession, _: TicketOpened) -> None:
+        row = (
+            await session.execute(text("SELECT current_user, current_setting('app.lo'), current_setting('app.hi')"))
+        ).one()
+        seen.append((row[0], row[1], row[2]))
+
+    await chassis.prepare(subscriptions)
+    async with chassis.consuming(subscriptions), chassis.connection() as client:
+        await send(client.jetstream(), opened())
+        await eventually(lambda: seen)
+    assert seen == [("linli_scoped", "310104000000000000", "310104999999999999")]
+
+
+async def test_nothing_is_lost_while_the_database_is_away(
+    chassis: Chassis, points: Subscriptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "_delay", at_once)
+    name = await chassis.database.fetchval("SELECT current_database()")
+    role = "tickets_app"
+    await chassis.prepare(points)
+    events = [opened() for _ in range(10)]
+    async with chassis.consuming(points), chassis.connection() as client:
+        js = client.jetstream()
+        await chassis.database.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC, {role}")
+        await chassis.database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND datname = $2", role, name
+        )
+        for event in events:
+            await send(js, event)
+        await asyncio.sleep(1.5)
+        assert (await js.consumer_info("TICKETS", "points-tickets")).num_redelivered
+        assert await chassis.effects() == []
+        await chassis.database.execute(f"GRANT CONNECT ON DATABASE {name} TO {role}")
+        await eventually(lambda: settled(js))
+    assert sorted(await chassis.effects()) == sorted(event.id for event in events)
+
+
+async def test_what_was_taken_but_not_begun_is_given_back_at_the_end(chassis: Chassis) -> None:
+    subscriptions = Subscriptions("points")
+    begun = asyncio.Event()
+
+    @subscriptions.on(TicketOpened)
+    async def slowly(session: AsyncSession, event: TicketOpened) -> None:
+        begun.set()
+        await asyncio.sleep(0.3)
+        await record(session, event)
+
+    await chassis.prepare(subscriptions)
+    async with chassis.connection() as client:
+        js = client.jetstream()
+        for _ in range(40):
+            await send(js, opened())
+        async with chassis.consuming(subscriptions):
+            await begun.wait()
+        done = len(await chassis.effects())
+        assert 0 < done < 40
+        # Another replica has the rest at once, not after the broker's 30 s.
+        async with chassis.consuming(subscriptions):
+            await eventually(lambda: _effects(chassis, 40), within=8)
+
+
+async def test_units_are_known_newest_first_whatever_order_they_come_in(chassis: Chassis) -> None:
+    subscriptions = Subscriptions("points", known_units=True)
+    await chassis.prepare(subscriptions)
+
+    def changed(code: str, sequence: int, name: str) -> UnitChanged:
+        return UnitChanged(unit=code, sequence=sequence, kind="grid", name=name, active=True)
+
+    async with chassis.consuming(subscriptions), chassis.connection() as client:
+        js = client.jetstream()
+        await send(js, changed(GRID, 2, "new"))
+        await eventually(lambda: _named(chassis, "new"))
+        await send(js, changed(GRID, 1, "old"))
+        await send(js, changed("310104003001002", 1, "other"))
+        await eventually(lambda: _named(chassis, "other"))
+        assert await _named(chassis, "new")
+        await send(js, changed(GRID, 3, "newest"))
+        await eventually(lambda: _named(chassis, "newest"))
+    assert await chassis.count("known_unit") == 2
+    assert await chassis.count("inbox") == 0
+
+
+async def test_a_service_that_comes_later_learns_every_unit(chassis: Chassis) -> None:
+    await chassis.prepare()
+    async with chassis.connection() as client:
+        js = client.jetstream()
+        for number in range(100, 400):
+            for sequence in (1, 2):
+                event = UnitChanged(
+                    unit=units.parse(f"310104003001{number}"), sequence=sequence, kind="grid", name="格", active=True
+                )
+                await send(js, event)
+        late = Subscriptions("bookings", known_units=True)
+        await ensure_streams(js, [late])
+        async with chassis.consuming(late):
+            await eventually(lambda: _known(chassis, 300))
+    assert await chassis.database.fetchval("SELECT count(*) FROM known_unit WHERE sequence = 2") == 300
+
+
+async def test_one_unwritable_state_does_not_hold_up_the_others(
+    chassis: Chassis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "_delay", at_once)
+    subscriptions = Subscriptions("points", known_units=True)
+    await chassis.prepare(subscriptions)
+    await chassis.database.execute("ALTER TABLE known_unit ADD CONSTRAINT no_bad CHECK (name <> 'bad')")
+    async with chassis.connection() as client:
+        js = client.jetstream()
+        for number in range(10, 60):
+            name = "bad" if number == 30 else "good"
+            event = UnitChanged(
+                unit=units.parse(f"3101040030010{number}"), sequence=1, kind="grid", name=name, active=True
+            )
+            await send(js, event)
+        async with chassis.consuming(subscriptions):
+            await eventually(lambda: _known(chassis, 49))
+            await eventually(lambda: _buried(chassis, 1))
+    assert (await chassis.database.fetchval("SELECT error FROM dead_letter")) == "CheckViolationError 23514 no_bad"
+
+
+def test_a_contract_has_one_handler_of_the_right_kind() -> None:
+    subscriptions = Subscriptions("points", known_units=True)
+    subscriptions.on(TicketRated)(record)
+    with pytest.raises(ValueError, match="already"):
+        subscriptions.on(TicketRated)(record)
+    with pytest.raises(ValueError, match="a state"):
+        Subscriptions("points").on(UnitChanged)(record)
+    assert [(found.name, found.stream) for found in subscriptions.consumers] == [
+        ("points-units", "DIRECTORY_STATE"),
+        ("points-tickets", "TICKETS"),
+    ]
+
+
+async def _effects(chassis: Chassis, expected: int) -> bool:
+    return await chassis.count("effect") == expected
+
+
+async def _known(chassis: Chassis, expected: int) -> bool:
+    return await chassis.count("known_unit") == expected
+
+
+async def _buried(chassis: Chassis, expected: int) -> bool:
+    return await chassis.count("dead_letter") == expected
+
+
+async def _named(chassis: Chassis, name: str) -> bool:
+    return bool(await chassis.database.fetchval("SELECT count(*) FROM known_unit WHERE name = $1", name))
