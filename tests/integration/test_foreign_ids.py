@@ -206,8 +206,9 @@ def requests(
     for name in names:
         values = found.units if is_unit(by_name[name]["schema"]) else [value for _, value in found.ids]
         for value in values:
-            url = re.sub(r"{(\w+)}", lambda hit, name=name, value=value: value if hit[1] == name else "x", path)
-            if "/x" not in url:
+            # Another id in the same path stays what it is called, which is no id, so one is tried at a time.
+            url = path.replace("{" + name + "}", value)
+            if "{" not in url:
                 yield {"url": url, "json": body}
     if names:
         return
