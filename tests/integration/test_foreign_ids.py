@@ -206,10 +206,7 @@ def requests(
     for name in names:
         values = found.units if is_unit(by_name[name]["schema"]) else [value for _, value in found.ids]
         for value in values:
-            # Another id in the same path stays what it is called, which is no id, so one is tried at a time.
-            url = path.replace("{" + name + "}", value)
-            if "{" not in url:
-                yield {"url": url, "json": body}
+            yield {"url": re.sub(r"{\w+}", "x", path.replace("{" + name + "}", value)), "json": body}
     if names:
         return
     for parameter in operation.get("parameters", []):
