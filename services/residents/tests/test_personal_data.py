@@ -1,0 +1,136 @@
+import logging
+from uuid import UUID, uuid4
+
+import pytest
+from services.residents.tests.conftest import COMMUNITY, GRID, MICRO, build, found, id_number, person, register
+
+from linli import audit, units
+from linli.db import Scope, transaction
+from linli.testing import Running
+from residents.operations.residents import REVEALS_AN_HOUR
+
+
+async def reveal(
+    residents: Running, resident: str, by: UUID, role: str = "community_manager", unit: str = COMMUNITY
+) -> tuple[int, dict[str, str | None]]:
+    answer = await residents.client(role, unit, by).post(
+        f"/residents/v1/residents/{resident}/reveal",
+        json={"fields": ["phone", "id_number"], "purpose": "慰问电话"},
+        headers={"Idempotency-Key": str(uuid4())},
+    )
+    return answer.status_code, answer.json()
+
+
+async def test_what_is_shown_in_full_is_in_the_audit_log_without_its_value(residents: Running) -> None:
+    manager = residents.client("community_manager", COMMUNITY)
+    number = id_number()
+    household = await found(manager, await build(residents))
+    one = await register(manager, household, phone="13812341234", id_number=number)
+    actor = uuid4()
+    assert await reveal(residents, one["id"], actor, "grid_worker", GRID) == (
+        200,
+        {"phone": "13812341234", "id_number": number},
+    )
+    listed = await residents.client("street_admin", MICRO[:9]).get("/residents/v1/audit?limit=1")
+    (row,) = listed.json()["items"]
+    assert (row["actor"], row["action"], row["purpose"]) == (str(actor), "residents.reveal", "慰问电话")
+    assert (row["subjects"], row["fields"], row["unit"]) == ([one["id"]], ["id_number", "phone"], MICRO)
+    async with transaction(residents.app.state.sessions, Scope.of_district(310104)) as session:
+        assert (await audit.verify(session, 310104)).rows > 0
+
+
+async def test_revealing_needs_a_purpose_a_field_and_the_permission(residents: Running) -> None:
+    manager = residents.client("community_manager", COMMUNITY)
+    one = await register(manager, await found(manager, await build(residents)))
+    url = f"/residents/v1/residents/{one['id']}/reveal"
+    for body in ({"fields": ["phone"]}, {"fields": [], "purpose": "走访"}, {"fields": ["name"], "purpose": "走访"}):
+        assert (await manager.post(url, json=body)).status_code == 422
+    body = {"fields": ["phone"], "purpose": "走访"}
+    assert (await manager.post(url, json=body)).json() == {"phone": None, "id_number": None}
+    assert (await residents.client("resident", "310104").post(url, json=body)).status_code == 403
+    assert (await residents.client("community_manager", "310104004001").post(url, json=body)).status_code == 404
+    assert (await manager.post(f"/residents/v1/residents/{uuid4()}/reveal", json=body)).status_code == 404
+
+
+async def test_nobody_reveals_more_than_the_limit_within_an_hour(residents: Running) -> None:
+    manager = residents.client("community_manager", COMMUNITY)
+    one = await register(manager, await found(manager, await build(residents)))
+    actor = uuid4()
+    await residents.database.executemany(
+        "INSERT INTO audit (district, unit, actor, client, action, subjects, fields)"
+        " VALUES (310104, $1, $2, 'test', 'residents.reveal', '{}', '{}')",
+        [(units.parse(MICRO), actor)] * (REVEALS_AN_HOUR - 1),
+    )
+    assert (await reveal(residents, one["id"], actor))[0] == 200
+    status, problem = await reveal(residents, one["id"], actor)
+    assert status == 429
+    assert problem["type"] == "urn:linli:problem:too-many-reveals"
+    assert (await reveal(residents, one["id"], uuid4()))[0] == 200
+    await residents.database.execute("SET session_replication_role = replica")
+    await residents.database.execute("UPDATE audit SET at = at - interval '1 hour' WHERE actor = $1", actor)
+    await residents.database.execute("DELETE FROM audit; DELETE FROM audit_head")
+    await residents.database.execute("SET session_replication_role = origin")
+    assert (await reveal(residents, one["id"], actor))[0] == 200
+
+
+async def test_phone_and_id_number_stand_nowhere_in_plain(
+    residents: Running, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    manager = residents.client("community_manager", COMMUNITY)
+    phone, number = "13500007777", id_number()
+    building = await build(residents)
+    household = await found(manager, building)
+    key = {"Idempotency-Key": "canary"}
+    body = person(household=household, phone=phone, id_number=number)
+    one = (await manager.post("/residents/v1/residents", json=body, headers=key)).json()
+    assert (await manager.post("/residents/v1/residents", json=body)).status_code == 409
+    assert (await manager.post("/residents/v1/residents", json={**body, "phone": phone + "9"})).status_code == 422
+    for sought in ({"phone": phone}, {"id_number": number}):
+        await manager.post("/residents/v1/residents/search", json=sought, headers=key)
+    assert (await reveal(residents, one["id"], uuid4()))[1]["phone"] == phone
+    people = [person(id_number=id_number(), phone=phone)]
+    home = {"building": str(building), "door": "9", "residents": people}
+    body = {"households": [home]}
+    answer = await manager.post("/residents/v1/imports", json=body, headers={"Idempotency-Key": "canaries"})
+    assert answer.status_code == 200, answer.text
+    assert (await manager.post("/residents/v1/imports", json=body)).status_code == 409
+    await manager.patch(f"/residents/v1/residents/{one['id']}", json={"phone": phone}, headers={"If-Match": "*"})
+    tables = await residents.database.fetch(
+        "SELECT oid::regclass::text AS name FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    )
+    kept = ""
+    for table in tables:
+        rows = await residents.database.fetch(f"SELECT t::text AS row FROM {table['name']} t")  # noqa: S608 the catalogue's own
+        kept += "\n".join(row["row"] for row in rows)
+    said = caplog.text + "".join(capfd.readouterr())
+    assert one["id"] in kept
+    for canary in (phone, number, people[0]["id_number"]):
+        assert str(canary) not in kept
+        assert str(canary).encode().hex() not in kept
+        assert str(canary) not in said
+
+
+async def test_keys_rotate_while_the_service_runs(residents: Running) -> None:
+    manager = residents.client("community_manager", COMMUNITY)
+    household = await found(manager, await build(residents))
+    before = await register(manager, household, phone="13411112222")
+    operator = residents.client("operator", "0")
+    rotated = await operator.post("/residents/v1/districts/310104/keys")
+    assert rotated.status_code == 201, rotated.text
+    after = await register(manager, household, phone="13411112222")
+    versions = await residents.database.fetch(
+        "SELECT get_byte(phone_cipher, 4) AS key FROM resident WHERE id = ANY ($1) ORDER BY registered_at",
+        [UUID(before["id"]), UUID(after["id"])],
+    )
+    assert [row["key"] for row in versions] == [rotated.json()["key"] - 1, rotated.json()["key"]]
+    answer = await manager.post("/residents/v1/residents/search", json={"phone": "13411112222"})
+    assert [row["phone"] for row in answer.json()["items"]] == ["134****2222"] * 2
+    assert (await manager.post("/residents/v1/districts/310104/keys")).status_code == 403
+    assert (await operator.post("/residents/v1/districts/310104003/keys")).status_code == 404
+
+
+async def test_the_audit_log_is_for_those_who_answer_for_a_street(residents: Running) -> None:
+    assert (await residents.client("community_manager", COMMUNITY).get("/residents/v1/audit")).status_code == 403
+    sibling = await residents.client("street_admin", "310104004").get("/residents/v1/audit")
+    assert sibling.json()["items"] == []
