@@ -1,0 +1,100 @@
+"""Use cases of notifications: one function each, inside the caller's transaction."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli.events import Event
+from linli.events.notifications import PersonNotified
+from linli.models import uuid7
+from linli.outbox import publish_many
+from linli.problems import NotFound
+from linli.telemetry import trace_id
+from notifications.models import Kind, Notification
+
+
+async def notify(
+    session: AsyncSession, event: Event, subject: UUID, recipients: Mapping[UUID, Kind], **params: str | int
+) -> None:
+    """Put what happened into people's inboxes; each is told of an event once, and so is the platform.
+
+    Args:
+        session: sees the event's district.
+        event: what happened.
+        subject: the ticket or booking it is about.
+        recipients: who is told, and as what.
+        params: ids, codes, numbers and times that the words mention; never personal data.
+    """
+    rows = [
+        {
+            "district": event.district,
+            "id": uuid7(),
+            "unit": event.unit,
+            "recipient": recipient,
+            "kind": kind.value,
+            "subject": subject,
+            "params": params,
+            "event_id": event.id,
+            "trace_id": trace_id(),
+            "occurred_at": event.occurred_at,
+            "version": 1,
+        }
+        for recipient, kind in recipients.items()
+    ]
+    told = (
+        insert(Notification)
+        .values(rows)
+        .on_conflict_do_nothing(index_elements=["district", "event_id", "recipient"])
+        .returning(Notification)
+    )
+    await publish_many(
+        session,
+        [
+            PersonNotified(
+                notification=row.id,
+                unit=row.unit,
+                sequence=row.version,
+                recipient=row.recipient,
+                kind=row.kind,
+                cause=row.event_id,
+            )
+            for row in await session.scalars(told)
+        ],
+    )
+
+
+def inbox_of(person: UUID, *, unread: bool, subject: UUID | None) -> Select[tuple[Notification]]:
+    """Select a person's messages."""
+    statement = select(Notification).where(Notification.recipient == person)
+    if unread:
+        statement = statement.where(Notification.read_at.is_(None))
+    return statement if subject is None else statement.where(Notification.subject == subject)
+
+
+async def count_unread(session: AsyncSession, person: UUID) -> int:
+    """Count what a person has not read."""
+    statement = select(func.count()).where(Notification.recipient == person, Notification.read_at.is_(None))
+    return (await session.scalars(statement)).one()
+
+
+async def find_message(
+    session: AsyncSession, person: UUID, notification: UUID, *, to_change: bool = False
+) -> Notification:
+    """Read one of a person's messages; `to_change` locks it until the transaction ends.
+
+    Raises:
+        NotFound: 404.
+    """
+    statement = select(Notification).where(Notification.id == notification, Notification.recipient == person)
+    message = await session.scalar(statement.with_for_update() if to_change else statement)
+    if message is None:
+        raise NotFound(kind="notification", id=str(notification))
+    return message
+
+
+def told_of(subject: UUID) -> Select[tuple[Notification]]:
+    """Select who was told of a ticket or booking."""
+    return select(Notification).where(Notification.subject == subject)
