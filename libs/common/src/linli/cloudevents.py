@@ -50,6 +50,9 @@ def read(subject: str, headers: Mapping[str, str] | None, payload: bytes) -> Eve
         # Values stay out: an operator reads this, and a stray one may be anybody's data.
         what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['type']}" for e in error.errors(include_url=False)[:5])
         raise Unreadable(f"the payload breaks {type_}: {what}") from error
+    # Without an id of its own it would have another at each delivery, and an effect each time.
+    if (headers or {}).get("ce-id") != str(event.id):
+        raise Unreadable("the payload's id is not ce-id")
     if event.subject != subject:
         raise Unreadable(f"an event for {event.subject} came on {subject}")
     return event

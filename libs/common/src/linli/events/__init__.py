@@ -25,6 +25,10 @@ registry: Final[dict[str, type["Event"]]] = {}
 """Every contract that has been imported, by its type."""
 
 
+def _say_what_is_always_sent(schema: dict[str, Any]) -> None:
+    schema["required"] = ["id", "occurred_at", *schema.get("required", ())]
+
+
 class Event(BaseModel):
     """Something that happened to one aggregate, told in the past tense.
 
@@ -37,7 +41,7 @@ class Event(BaseModel):
         occurred_at: when it happened.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", json_schema_extra=_say_what_is_always_sent)
 
     type: ClassVar[str]
     """`<publisher>.<name>.v<version>`."""
