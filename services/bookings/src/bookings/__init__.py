@@ -1,0 +1,1 @@
+"""Bookings (预约): neighbourhood centres, their sessions and who has a seat."""
