@@ -9,13 +9,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
 from tests.integration.conftest import SERVICES, Platform
-from tests.integration.test_http_habits import operations
+from tests.integration.openapi import Operation, example, is_unit, operations
 
 pytestmark = pytest.mark.xdist_group("platform")
 
@@ -77,38 +76,6 @@ async def fingerprint(connection: asyncpg.Connection) -> dict[str, str]:
         )
         found[table] = hashlib.sha256("\n".join(row["row"] for row in rows).encode()).hexdigest()
     return found
-
-
-def example(schema: dict[str, Any], document: dict[str, Any], own: str) -> Any:  # noqa: ANN401, C901, PLR0911 it is JSON
-    """Make a value that a schema takes."""
-    if "$ref" in schema:
-        return example(document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]], document, own)
-    for either in ("anyOf", "oneOf", "allOf"):
-        if either in schema:
-            return example(schema[either][0], document, own)
-    if "const" in schema or "enum" in schema:
-        return schema.get("const", schema.get("enum", [None])[0])
-    if "examples" in schema and not is_unit(schema):
-        return schema["examples"][0]
-    match schema.get("type"):
-        case "object":
-            properties = schema.get("properties", {})
-            return {name: example(properties[name], document, own) for name in schema.get("required", [])}
-        case "array":
-            return [example(schema["items"], document, own)] if schema.get("minItems", 1) else []
-        case "integer" | "number":
-            return schema.get("minimum", 1)
-        case "boolean":
-            return True
-    if is_unit(schema):
-        return own
-    return {"uuid": str(uuid4()), "date-time": "2099-01-01T08:00:00+08:00", "date": "1950-01-01"}.get(
-        schema.get("format", ""), "x"
-    )
-
-
-def is_unit(schema: dict[str, Any]) -> bool:
-    return "(0|[1-9]" in schema.get("pattern", "")
 
 
 def spots(value: Any, schema: dict[str, Any], document: dict[str, Any], at: tuple[Any, ...] = ()) -> Iterator[Any]:  # noqa: ANN401
@@ -183,7 +150,7 @@ async def test_foreign_ids_open_no_door(platform: Platform, service: str) -> Non
         async with platform.client(role, unit) as caller:
             for place in places:
                 found = await look(connection, place)
-                for method, path, operation in await operations(platform, service):
+                for method, path, operation in operations(document):
                     for request in requests(path, operation, document, unit, found):
                         answer = await caller.request(method, **request, headers={"If-Match": "*"})
                         tried += 1
@@ -196,7 +163,7 @@ async def test_foreign_ids_open_no_door(platform: Platform, service: str) -> Non
 
 
 def requests(
-    path: str, operation: dict[str, Any], document: dict[str, Any], own: str, found: Found
+    path: str, operation: Operation, document: dict[str, Any], own: str, found: Found
 ) -> Iterator[dict[str, Any]]:
     """Make the requests of an operation that carry something foreign."""
     names = re.findall(r"{(\w+)}", path)

@@ -5,6 +5,7 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Header, Response
 
 from linli.problems import PreconditionFailed, PreconditionRequired
+from linli.security import Caller
 
 
 class HasVersion(Protocol):
@@ -26,14 +27,7 @@ def set_etag(response: Response, row: HasVersion) -> None:
 class Match:
     """The `If-Match` header of a change: what the caller believes the row to be."""
 
-    def __init__(
-        self,
-        if_match: Annotated[
-            str | None, Header(max_length=200, description="The ETag you have read (已读取的 ETag)")
-        ] = None,
-    ) -> None:
-        if if_match is None:
-            raise PreconditionRequired
+    def __init__(self, if_match: str) -> None:
         self._tags = {tag.strip() for tag in if_match.split(",")}
 
     def check(self, row: HasVersion) -> None:
@@ -46,4 +40,23 @@ class Match:
             raise PreconditionFailed(etag=etag(row))
 
 
-IfMatch = Annotated[Match, Depends(Match)]
+_Header = Annotated[
+    str | None, Header(alias="If-Match", max_length=200, description="The ETag you have read (已读取的 ETag)")
+]
+
+
+# Who is calling is asked first: 401 comes before 428.
+def _if_given(_: Caller, if_match: _Header = None) -> Match | None:
+    return None if if_match is None else Match(if_match)
+
+
+def _required(match: Annotated[Match | None, Depends(_if_given)]) -> Match:
+    if match is None:
+        raise PreconditionRequired
+    return match
+
+
+IfMatch = Annotated[Match, Depends(_required)]
+"""For a change: 428 without the header."""
+IfMatchIfAny = Annotated[Match | None, Depends(_if_given)]
+"""For what may create or change: None without the header."""
