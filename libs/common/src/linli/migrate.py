@@ -66,9 +66,15 @@ def _upgrade(connection: Connection, service: str, revision: str) -> None:
 
 def chassis(*, known_units: bool) -> None:
     """Create the tables every service has, and its copy of the directory's units if it keeps one."""
-    for name in ("chassis", "known_unit") if known_units else ("chassis",):
-        for statement in files("linli").joinpath(f"sql/{name}.sql").read_text().split(";\n\n"):
-            op.execute(statement)
+    sql("chassis")
+    if known_units:
+        sql("known_unit")
+
+
+def sql(name: str) -> None:
+    """Create what a file of `linli/sql` holds, such as `data_key` and `audit` for services with personal data."""
+    for statement in files("linli").joinpath(f"sql/{name}.sql").read_text().split(";\n\n"):
+        op.execute(statement)
 
 
 def placed(table: str, *, known: bool = True) -> None:
