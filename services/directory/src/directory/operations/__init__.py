@@ -1,0 +1,1 @@
+"""What one can do with the directory: one function per use case."""
