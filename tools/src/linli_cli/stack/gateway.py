@@ -53,7 +53,7 @@ def _static(home: Home) -> dict[str, object]:
                     "aliasHeadersStrategy": "delete",
                 },
             },
-            "ping": {"address": f"127.0.0.1:{home.ping_port}"},
+            "ping": {"address": f"127.0.0.1:{home.ping_port}", "http": {"aliasHeadersStrategy": "delete"}},
         },
         "ping": {"entryPoint": "ping"},
         "providers": {"file": {"filename": str(home.run / "routes.yml"), "watch": True}},

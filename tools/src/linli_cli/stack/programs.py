@@ -1,8 +1,9 @@
 """The stack at a glance: every process with its command, order, port and environment."""
 
+import hashlib
 import json
 import os
-import sys
+from pathlib import Path
 
 from linli_cli.home import SERVICES, Home
 from linli_cli.stack import database, gateway, streams
@@ -34,6 +35,7 @@ def configure(home: Home) -> list[Program]:
             [str(BIN / "nats-server"), "-c", str(nats)],
             order=20,
             port=home.nats_port,
+            environment=_stamp(nats),
             stop_seconds=30,
         ),
         *(_service(home, name) for name in SERVICES),
@@ -42,8 +44,14 @@ def configure(home: Home) -> list[Program]:
             [str(BIN / "traefik"), f"--configFile={home.run / 'gateway.yml'}"],
             order=40,
             port=home.port,
+            environment=_stamp(home.run / "gateway.yml"),
         ),
     ]
+
+
+def _stamp(file: Path) -> dict[str, str]:
+    """Make a process's definition differ when its configuration file does, so that it is restarted."""
+    return {"LINLI_CONFIGURATION": hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
 def ports(home: Home, programs: list[Program]) -> dict[str, list[int]]:
@@ -58,7 +66,7 @@ def _service(home: Home, name: str) -> Program:
     return Program(
         name,
         [
-            *(sys.executable, str(BIN / "uvicorn"), f"{name}.app:create_app", "--factory"),
+            *(str(BIN / "python"), "-m", "uvicorn", f"{name}.app:create_app", "--factory"),
             *("--host", "127.0.0.1", "--port", str(home.service_port(name))),
             *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header"),
             # Longer than the gateway keeps an idle connection, so that it never sends on one that closes.

@@ -70,7 +70,7 @@ password={home.secret("supervisor")}
         sections.append(f"""\
 [program:{program.name}]
 command={_text(shlex.join(program.command))}
-environment={",".join(f'{name}="{_text(value)}"' for name, value in sorted(environment.items()))}
+environment={",".join(_variable(*one) for one in sorted(environment.items()))}
 priority={program.order}
 autostart=false
 autorestart=true
@@ -94,8 +94,18 @@ priority={members[0].order}
 
 
 def _text(value: object) -> str:
-    """Escape a value: supervisor expands `%(...)s` and quotes by `"`."""
-    return str(value).replace("%", "%%").replace('"', '\\"')
+    """Escape a value: supervisor expands `%(...)s`."""
+    return str(value).replace("%", "%%")
+
+
+def _variable(name: str, value: str) -> str:
+    """Quote an environment variable; supervisor knows both quotes, and no escape in them."""
+    quote = "'" if '"' in value else '"'
+    if quote in value or "\n" in value:
+        raise Trouble(
+            f"{name} must not have both quotes or a line break in it.", f"{name} 中不能同时含有两种引号或换行。"
+        )
+    return f"{name}={quote}{_text(value)}{quote}"
 
 
 @dataclass(frozen=True)
@@ -128,17 +138,17 @@ class Supervisor:
         self._home = home
         self._file = home.run / "supervisord.conf"
 
-    @property
-    def _rpc(self) -> Any:  # noqa: ANN401 an XML-RPC proxy answers to any name
+    def _order(self, name: str, *arguments: object) -> Any:  # noqa: ANN401 what an order answers differs
         address = f"http://linli:{self._home.secret('supervisor')}@127.0.0.1:{self._home.supervisor_port}/RPC2"
-        return ServerProxy(address, transport=_Transport()).supervisor
+        with ServerProxy(address, transport=_Transport()) as proxy:
+            return getattr(proxy.supervisor, name)(*arguments)
 
     def running(self) -> bool:
         """Tell whether this stack's supervisor answers."""
         if not self._file.exists():
             return False
         try:
-            return bool(self._rpc.getPID())
+            return bool(self._order("getPID"))
         except (OSError, ProtocolError):
             return False
 
@@ -173,18 +183,17 @@ class Supervisor:
             time.sleep(0.05)
 
     def _update(self) -> None:
-        rpc = self._rpc
-        [[added, changed, removed]] = rpc.reloadConfig()
+        [[added, changed, removed]] = self._order("reloadConfig")
         for group in [*removed, *changed]:
-            rpc.stopProcessGroup(group)
-            rpc.removeProcessGroup(group)
+            self._order("stopProcessGroup", group)
+            self._order("removeProcessGroup", group)
         for group in [*added, *changed]:
-            rpc.addProcessGroup(group)
+            self._order("addProcessGroup", group)
 
     def states(self) -> dict[str, State]:
         """Give the state of every process by name; empty when the supervisor is not there."""
         try:
-            found = self._rpc.getAllProcessInfo()
+            found = self._order("getAllProcessInfo")
         except (OSError, ProtocolError):
             return {}
         return {
@@ -198,15 +207,15 @@ class Supervisor:
         missing = [name for name in names if not states[name].up]
         for name in missing:
             try:
-                self._rpc.startProcess(f"{states[name].group}:{name}", False)  # noqa: FBT003 positional in XML-RPC
+                self._order("startProcess", f"{states[name].group}:{name}", False)  # noqa: FBT003 XML-RPC has no names
             except Fault as fault:
                 raise Trouble(f"{name} could not be started: {fault.faultString}", f"{name} 无法启动。") from fault
         return missing
 
     def pid(self) -> int:
         """Give the supervisor's own process id."""
-        return int(self._rpc.getPID())
+        return int(self._order("getPID"))
 
     def stop(self) -> None:
         """Order all processes down, in their order, and the supervisor after them."""
-        self._rpc.shutdown()
+        self._order("shutdown")

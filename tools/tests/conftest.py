@@ -1,0 +1,37 @@
+import random
+import socket
+from pathlib import Path
+
+import pytest
+
+from linli_cli.home import Home
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def new_home(folder: Path) -> Home:
+    """Make a stack's home on 25 ports in a row that nobody uses."""
+    ports = iter(lambda: random.randrange(20_000, 30_000), None)  # noqa: S311 guards no secret
+    home = Home(folder, next(port for port in ports if all(_free(port + offset) for offset in range(25))))
+    home.create()
+    home.remember()
+    return home
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A stack's home of the test's own."""
+    for name in ("LINLI_PORT", "LINLI_RATE_LIMIT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LINLI_HOME", str(tmp_path / "home"))
+    return new_home(tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A stack's home that the tests of a module share."""
+    return new_home(tmp_path_factory.mktemp("home"))
