@@ -1,8 +1,10 @@
 """Telemetry (遥测): traces, metrics, logs. It never slows or stops a service: what can't be delivered is dropped."""
 
+import atexit
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -30,6 +32,7 @@ from linli.settings import Settings
 from linli.tracefile import FileExporter
 
 _DELIVER_WITHIN: Final = 5
+_END_WITHIN: Final = 1.5
 _QUEUE: Final = 2048
 _FLUSH_EVERY_MS: Final = 500
 
@@ -97,14 +100,24 @@ def trace_id() -> str | None:
 def _record(service: str, settings: Settings) -> None:
     resource = Resource.create({"service.name": service, "service.namespace": "linli"})
     sampler = ParentBased(_Roots(settings.trace_ratio))
-    traces = TracerProvider(sampler=sampler, resource=resource)
+    traces = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
     if settings.trace_file:
         traces.add_span_processor(_batched(FileExporter(settings.trace_file, service)))
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         traces.add_span_processor(_batched(OTLPSpanExporter(timeout=_DELIVER_WITHIN)))
         reader = PeriodicExportingMetricReader(OTLPMetricExporter(timeout=_DELIVER_WITHIN))
-        metrics.set_meter_provider(MeterProvider([reader], resource))
+        meters = MeterProvider([reader], resource, shutdown_on_exit=False)
+        metrics.set_meter_provider(meters)
+        atexit.register(_end, meters.shutdown)
     trace.set_tracer_provider(traces)
+    atexit.register(_end, traces.shutdown)
+
+
+def _end(shutdown: Callable[[], None]) -> None:
+    """Deliver what is left, but let no collector that is away hold up the end of the process."""
+    thread = threading.Thread(target=shutdown, daemon=True)
+    thread.start()
+    thread.join(_END_WITHIN)
 
 
 def _batched(exporter: FileExporter | OTLPSpanExporter) -> BatchSpanProcessor:
@@ -145,9 +158,10 @@ def _forget_query(span: Span, scope: dict[str, Any]) -> None:
 class _Formatter(JsonFormatter):
     def __init__(self, service: str) -> None:
         super().__init__(
-            "{asctime}{levelname}{name}{message}",
+            "{levelname}{name}{message}",
             style="{",
-            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+            timestamp="time",
+            rename_fields={"levelname": "level", "name": "logger"},
             static_fields={"service": service},
             json_ensure_ascii=False,
         )

@@ -1,0 +1,244 @@
+import json
+import logging
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from asgi_lifespan import LifespanManager
+from libs.common.tests.conftest import Chassis, opened, record
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+
+from linli import consumer, telemetry
+from linli.cloudevents import headers_of
+from linli.events.tickets import TicketOpened
+from linli.inbox import Subscriptions
+from linli.outbox import publish
+from linli.service import Router, Transaction, service
+from linli.testing import Running, Stage, eventually
+from linli.tracefile import FileExporter
+
+DESTINATION = "linli.tickets.{district}.opened.v1"
+router = Router(prefix="/tickets/v1")
+
+
+@router.post("/tickets", status_code=201)
+async def open_one(session: Transaction) -> dict[str, str]:
+    event = opened()
+    await publish(session, event)
+    return {"id": str(event.ticket), "trace": str(telemetry.trace_id())}
+
+
+@pytest.fixture
+async def running(chassis: Chassis, stage: Stage) -> AsyncIterator[Running]:
+    subscriptions = Subscriptions("tickets")
+    subscriptions.on(TicketOpened)(record)
+    await chassis.prepare(subscriptions)
+    app = service("tickets", chassis.settings, routers=[router], subscriptions=subscriptions, publishes=[TicketOpened])
+    async with LifespanManager(app), chassis.connection() as client:
+        yield Running(app, chassis.database, client, chassis.settings, stage.authority)
+
+
+@pytest.fixture
+def spans(running: Running) -> Iterator[InMemorySpanExporter]:
+    """The spans of this test; the provider is the one that the service set up."""
+    assert running.app
+    provider = trace.get_tracer_provider()
+    assert isinstance(provider, TracerProvider)
+    exporter = InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    yield exporter
+    exporter.shutdown()
+
+
+def find(spans: InMemorySpanExporter, name: str) -> ReadableSpan:
+    (found,) = [span for span in spans.get_finished_spans() if span.name == name]
+    return found
+
+
+def child_of(span: ReadableSpan, parent: ReadableSpan) -> bool:
+    return span.parent is not None and parent.context is not None and span.parent.span_id == parent.context.span_id
+
+
+async def test_one_trace_leads_from_the_request_over_the_broker_to_the_statement(
+    running: Running, spans: InMemorySpanExporter
+) -> None:
+    client = running.client("resident", "310104")
+    incoming = f"00-{'a1' * 16}-{'b2' * 8}-01"
+    answer = await client.post("/tickets/v1/tickets", headers={"traceparent": incoming})
+    assert answer.json()["trace"] == "a1" * 16, answer.text
+    await eventually(lambda: [span for span in spans.get_finished_spans() if span.name.startswith("process")])
+    request = find(spans, "POST /tickets/v1/tickets")
+    send, process = find(spans, f"send {DESTINATION}"), find(spans, f"process {DESTINATION}")
+    assert request.parent
+    assert f"{request.parent.span_id:016x}" == "b2" * 8
+    assert child_of(send, request)
+    assert child_of(process, send)
+    assert [span.kind for span in (request, send, process)] == [SpanKind.SERVER, SpanKind.PRODUCER, SpanKind.CONSUMER]
+    statements = [span for span in spans.get_finished_spans() if span.kind is SpanKind.CLIENT]
+    assert any(child_of(span, request) for span in statements)
+    assert any(child_of(span, process) for span in statements)
+    for span, operation in ((send, "send"), (process, "process")):
+        told = span.attributes or {}
+        assert told["messaging.system"] == "nats"
+        assert told["messaging.operation.type"] == operation
+        assert told["messaging.destination.template"] == DESTINATION
+        assert told["messaging.destination.name"] == "linli.tickets.310104.opened.v1"
+        assert told["linli.district"] == 310104
+        assert told["linli.aggregate"] == answer.json()["id"]
+    assert (process.attributes or {})["linli.delivery"] == 1
+
+
+async def test_a_trace_holds_neither_query_nor_parameters_nor_probes(
+    running: Running, spans: InMemorySpanExporter
+) -> None:
+    client = running.client("resident", "310104")
+    await client.get("/readyz")
+    assert spans.get_finished_spans() == ()
+    await client.post("/tickets/v1/tickets?phone=13800001111", json={})
+    await eventually(lambda: len(spans.get_finished_spans()) > 3)
+    assert "13800001111" not in repr([dict(span.attributes or {}) for span in spans.get_finished_spans()])
+    assert (find(spans, "POST /tickets/v1/tickets").attributes or {})["url.query"] == "REDACTED"
+
+
+async def test_a_trace_that_is_not_sampled_stays_so_to_the_end(running: Running, spans: InMemorySpanExporter) -> None:
+    client = running.client("resident", "310104")
+    await client.post("/tickets/v1/tickets", headers={"traceparent": f"00-{'c3' * 16}-{'d4' * 8}-00"})
+    await eventually(lambda: _effects(running, 1))
+    assert spans.get_finished_spans() == ()
+
+
+@pytest.fixture(scope="module")
+def reader() -> InMemoryMetricReader:
+    found = InMemoryMetricReader()
+    metrics.set_meter_provider(MeterProvider([found]))
+    return found
+
+
+def measured(reader: InMemoryMetricReader, name: str) -> dict[str, float]:
+    data = reader.get_metrics_data()
+    return {
+        str((point.attributes or {}).get("consumer", "")): point.value
+        for resource in (data.resource_metrics if data else ())
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == name
+        for point in metric.data.data_points
+        if isinstance(point, NumberDataPoint)
+    }
+
+
+async def test_age_lag_redeliveries_and_dead_letters_are_measured(
+    chassis: Chassis, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "DELIVERIES", 2)
+    subscriptions = Subscriptions("points")
+
+    @subscriptions.on(TicketOpened)
+    async def choke(*_: object) -> None:
+        raise ValueError("poison")
+
+    await chassis.prepare(subscriptions)
+    async with chassis.connection() as client:
+        for _ in range(3):
+            event = opened()
+            body = event.model_dump_json().encode()
+            await client.jetstream().publish(event.subject, body, headers=headers_of(event))
+        async with chassis.relaying(), chassis.consuming(subscriptions):
+            await eventually(lambda: _letters(chassis, 3))
+            assert measured(reader, "linli.redeliveries")["points-tickets"] == 3
+            assert measured(reader, "linli.dead_letters")["points-tickets"] == 3
+            assert measured(reader, "linli.consumer.lag")["points-tickets"] == 0
+            assert measured(reader, "linli.outbox.age")[""] == 0
+    assert measured(reader, "linli.consumer.lag") == {}
+
+
+def test_spans_are_lines_of_json_and_the_file_stays_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linli.tracefile._LARGEST", 2000)
+    file = tmp_path / "traces" / "tickets.jsonl"
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(FileExporter(file, "tickets")))
+    tracer = provider.get_tracer("test")
+    for number in range(20):
+        with tracer.start_as_current_span("outer", attributes={"n": number}), tracer.start_as_current_span("inner"):
+            pass
+    inner, outer = (json.loads(line) for line in file.read_text().splitlines()[-2:])
+    assert inner["parent_id"] == outer["span_id"]
+    assert inner["trace_id"] == outer["trace_id"]
+    assert outer["parent_id"] is None
+    assert (outer["name"], outer["service"], outer["attributes"]) == ("outer", "tickets", {"n": 19})
+    assert outer["start"] <= inner["start"] <= inner["end"] <= outer["end"]
+    assert sum(path.stat().st_size for path in file.parent.iterdir()) < 6000
+    provider.shutdown()
+
+
+def test_a_file_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(FileExporter(tmp_path / "file" / "x.jsonl", "tickets")))
+    with provider.get_tracer("test").start_as_current_span("work"):
+        pass
+    provider.shutdown()
+
+
+def test_a_log_line_is_json_with_its_trace() -> None:
+    record = logging.LogRecord("linli.x", logging.INFO, __file__, 1, "楼道 %s", ("3",), None)
+    with TracerProvider().get_tracer("test").start_as_current_span("work") as span:
+        line = json.loads(telemetry._Formatter("tickets").format(record))
+    assert line["message"] == "楼道 3"
+    assert (line["service"], line["level"], line["logger"]) == ("tickets", "INFO", "linli.x")
+    assert line["trace_id"] == f"{span.get_span_context().trace_id:032x}"
+    assert line["span_id"] == f"{span.get_span_context().span_id:016x}"
+
+
+_BUSY = """
+import time
+from fastapi import FastAPI
+from linli import telemetry
+from linli.settings import Settings
+from opentelemetry import trace
+telemetry.setup("tickets", Settings(database_url="x", relay_database_url="x", nats_url="x", jwks_url="x",
+                                    master_key="x"), FastAPI())
+tracer = trace.get_tracer("test")
+begun = time.perf_counter()
+for _ in range(5000):
+    with tracer.start_as_current_span("work"):
+        pass
+print("busy for", time.perf_counter() - begun)
+"""
+
+
+def test_a_collector_that_never_answers_slows_nothing() -> None:
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(1)
+        endpoint = f"http://127.0.0.1:{hole.getsockname()[1]}"
+        begun = time.monotonic()
+        ended = subprocess.run(  # noqa: S603 our own interpreter
+            [sys.executable, "-c", _BUSY],
+            env={"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint},
+            capture_output=True,
+            text=True,
+            timeout=40,
+            check=True,
+        )
+    (busy,) = [float(line.split()[-1]) for line in ended.stdout.splitlines() if line.startswith("busy for")]
+    assert busy < 2, "5,000 spans"
+    assert time.monotonic() - begun < 12, "the process ended"
+
+
+async def _effects(running: Running, count: int) -> bool:
+    return bool(await running.database.fetchval("SELECT count(*) = $1 FROM effect", count))
+
+
+async def _letters(chassis: Chassis, count: int) -> bool:
+    return await chassis.count("dead_letter") == count
