@@ -3,7 +3,10 @@ from uuid import UUID, uuid4
 
 import pytest
 from services.notifications.tests.conftest import COMMUNITY, FOREIGN, GRID, MICRO, SIBLING, STREET, inbox, put
+from sqlalchemy import text
 
+from linli import units
+from linli.db import Scope, transaction
 from linli.testing import Running
 
 ABSENT = UUID(int=7)
@@ -60,6 +63,22 @@ async def test_a_person_reads_in_each_district_what_belongs_to_it(notifications:
         assert (await client.get(f"{INBOX}/unread-count")).json() == {"unread": 1}
     foreign = (await inbox(notifications.client("resident", "310115", person)))[0]["id"]
     assert (await notifications.client("resident", "310104", person).get(f"{INBOX}/{foreign}")).status_code == 404
+
+
+async def test_without_any_filter_a_transaction_finds_what_its_scope_allows(notifications: Running) -> None:
+    mine, other = uuid4(), uuid4()
+    for person in (mine, other):
+        await put(notifications, person, unit=SIBLING)
+    sees = {
+        Scope.of_person(mine, 310104): {mine},
+        Scope.of_person(mine, 310115): set(),
+        Scope.of_unit(units.parse(SIBLING[:9]), mine): {mine, other},
+        Scope.of_unit(units.parse(STREET), mine): set(),
+    }
+    for scope, recipients in sees.items():
+        async with transaction(notifications.app.state.sessions, scope) as session:
+            found = set(await session.scalars(text("SELECT recipient FROM notification")))
+        assert (found if scope.role == "linli_person" else found & {mine, other}) == recipients, scope
 
 
 async def test_an_operator_of_a_district_sees_no_other(notifications: Running) -> None:

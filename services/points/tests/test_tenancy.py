@@ -3,7 +3,10 @@ from uuid import UUID, uuid4
 
 import pytest
 from services.points.tests.conftest import COMMUNITY, FOREIGN, GRID, MICRO, SIBLING, STREET, hear, rated
+from sqlalchemy import text
 
+from linli import units
+from linli.db import Scope, transaction
 from linli.testing import Running
 
 ABSENT = UUID(int=7)
@@ -42,6 +45,30 @@ async def test_who_sees_an_account(points: Running, tail: str) -> None:
         answer = await points.client(role, unit, person).get(f"/points/v1/accounts/{worker}{tail}")
         assert answer.status_code == 404, (role, unit)
         assert without_trace(answer.json()).replace(str(worker), str(ABSENT)) == without_trace(absent)
+
+
+@pytest.mark.parametrize("table", ["account", "transfer"])
+async def test_without_any_filter_a_transaction_finds_what_its_scope_allows(points: Running, table: str) -> None:
+    mine, others = uuid4(), uuid4()
+    for holder in (mine, others):
+        await hear(points, rated(holder, unit=SIBLING))
+    district, sibling, grid = (units.parse(unit) for unit in ("310104", SIBLING[:9], SIBLING))
+    sees = {
+        Scope.of_person(mine, 310104): {mine},
+        Scope.of_unit(sibling): {mine, others},
+        Scope.of_unit(district): {mine, others},
+        Scope.of_unit(units.parse(STREET)): set(),
+        Scope.of_person(mine, 310115): set(),
+        Scope.of_grids((grid,), 310104, mine): {mine, others} if table == "transfer" else set(),
+        Scope.of_grids((units.parse(GRID),), 310104, mine): set(),
+    }
+    for scope, holders in sees.items():
+        async with transaction(points.app.state.sessions, scope) as session:
+            found = set(await session.scalars(text(f"SELECT holder FROM {table} WHERE holder IS NOT NULL")))  # noqa: S608 a fixed name
+        if scope.role == "linli_person":
+            assert found == holders, scope
+        else:
+            assert found & {mine, others} == holders, scope
 
 
 @pytest.mark.parametrize(
