@@ -94,3 +94,10 @@ async def _done(points: Running) -> bool:
     """Tell whether everything told so far was handled."""
     info = await points.nats.jetstream().consumer_info("TICKETS", "points-tickets")
     return not info.num_pending and not info.num_ack_pending
+
+
+async def test_nobody_awards_himself(points: Running) -> None:
+    worker = uuid4()
+    await tell(points, rated(worker).model_copy(update={"reporter": worker}), rated(worker, 5))
+    await eventually(lambda: _done(points))
+    assert (await points.client("resident", "310104", worker).get("/points/v1/me")).json()["balance"] == 10

@@ -11,7 +11,9 @@ subscriptions = Subscriptions("points", known_units=True)
 
 @subscriptions.on(TicketRated)
 async def award(session: AsyncSession, event: TicketRated) -> None:
-    """Give points to whoever resolved a ticket that was rated well."""
+    """Give points to whoever resolved a ticket that was rated well by somebody else: nobody awards himself."""
+    if event.reporter == event.resolved_by:
+        return
     await operations.award_for_rating(
         session,
         unit=event.unit,
