@@ -130,7 +130,8 @@ class Relay:
     async def _move(self, connection: asyncpg.Connection, shard: int) -> int:
         js = await self._broker.jetstream()
         async with connection.transaction():
-            # A statement of its own: the rows must be looked for after the lock is ours, or another relay's are seen.
+            # A statement of its own, so that rows are looked for after the lock is ours; and a second relay goes on to
+            # the next shard instead of waiting for this one's rows.
             if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", _LOCK, shard):
                 return 0
             rows = await connection.fetch(_MOVE, shard, _BATCH)
