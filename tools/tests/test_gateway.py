@@ -12,6 +12,7 @@ from linli_cli.home import Home
 from linli_cli.stack import gateway
 from linli_cli.stack.supervisor import BIN
 
+pytestmark = pytest.mark.xdist_group("gateway")
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -22,7 +23,7 @@ class Upstream(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         status = 503 if self.path.endswith("/busy") else 200
-        body = f"{self.server.server_address[1]}{self.path} {self.headers.get('traceparent')}".encode()
+        body = f"{self.connection.getsockname()[1]}{self.path} {self.headers.get('traceparent')}".encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/problem+json")
         self.send_header("Content-Length", str(len(body)))

@@ -17,6 +17,8 @@ Login = Callable[[], Awaitable[str]]
 
 _PATIENCE = 60.0
 """Seconds after which a request that was put off again and again is given up."""
+_RESTART = 5.0
+"""Seconds a killed gateway may need to be back; after that it is taken for down."""
 _LONGEST_PAUSE = 5.0
 _PUT_OFF = {429, 503}
 _LOST = {502, 504}
@@ -98,31 +100,33 @@ class Api:
             Trouble: when nobody answers.
         """
         headers = dict(options.pop("headers", None) or {})
-        deadline = time.monotonic() + _PATIENCE
+        began = time.monotonic()
         attempt = 0
         while True:
             if self._login:
                 headers["Authorization"] = f"Bearer {await self._login()}"
+            waited = time.monotonic() - began
+            pause = 0.0
             try:
                 response = await self._client.request(method, path, headers=headers, **options)
             except httpx.ConnectError as error:
-                raise Trouble(
-                    f"Nobody answers at {self._url}.",
-                    f"{self._url} 没有响应。",
-                    hint="Is the platform up? `make doctor`, `make up`.  请检查平台是否已启动。",
-                ) from error
+                if waited > _RESTART:
+                    raise Trouble(
+                        f"Nobody answers at {self._url}.",
+                        f"{self._url} 没有响应。",
+                        hint="Is the platform up? `make doctor`, `make up`.  请检查平台是否已启动。",
+                    ) from error
             except httpx.TransportError as error:
-                if method == "PATCH" or time.monotonic() > deadline:
+                if method == "PATCH" or waited > _PATIENCE:
                     raise Trouble(f"{method} {path}: {error or type(error).__name__}.", "连接中断。") from error
-                pause = 0.0
             else:
                 again = _PUT_OFF if method == "PATCH" else _PUT_OFF | _LOST
-                if response.status_code not in again or time.monotonic() > deadline:
+                if response.status_code not in again or waited > _PATIENCE:
                     break
                 pause = _asked_for(response)
             attempt += 1
             # Jitter, so that many who were put off together do not come back together.
-            backoff = random.uniform(0.5, 1) * min(0.2 * 2**attempt, _LONGEST_PAUSE)  # noqa: S311
+            backoff = random.uniform(0.5, 1) * min(0.1 * 2**attempt, _LONGEST_PAUSE)  # noqa: S311 guards no secret
             await asyncio.sleep(max(pause, backoff))
         if response.is_error:
             raise ApiProblem(response)

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from time import perf_counter
+from typing import Annotated
 
+import typer
 from pydantic import SecretStr
 
 from linli_cli.console import Trouble, err, step
@@ -21,14 +23,15 @@ FIRST_RUN: tuple[tuple[str, ...], ...] = (("import", "divisions"),)
 """Commands of `linli` that fill a new platform; each runs once."""
 
 
-def up() -> None:
+def up(*, empty: Annotated[bool, typer.Option("--empty", help="Load no demo 不加载演示数据.")] = False) -> None:
     """Start the platform and wait until it is ready 启动平台."""
     began = perf_counter()
     home = Home.find()
     home.create()
     with _alone(home):
         home = _start(home)
-        _first_run(home)
+        if not empty:
+            _first_run(home)
     summary.show(home, perf_counter() - began)
 
 
