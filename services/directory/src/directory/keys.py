@@ -47,8 +47,9 @@ class Signer:
 
 
 def signing(keys: Sequence[SigningKey], now: datetime) -> SigningKey:
-    """Give the key that signs: the latest that has become active."""
-    return max((key for key in keys if key.active_from <= now), key=lambda key: key.number)
+    """Give the key that signs: the latest that has become active; the very first is from the beginning."""
+    first, *others = keys
+    return max((key for key in others if key.active_from <= now), key=lambda key: key.number, default=first)
 
 
 def published(keys: Sequence[SigningKey], now: datetime) -> list[SigningKey]:

@@ -4,7 +4,7 @@ import json
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Request, Response
 
 from directory.api.units import In, Pages
 from directory.keys import SigningKeys
@@ -12,11 +12,11 @@ from directory.models import AppClient
 from directory.operations import clients as operations
 from directory.operations.lookup import find, within_unit
 from directory.schemas import AppIn, AppOut, AppSecretOut, ProviderIn, ProviderOut, SigningKeyOut
-from linli.etags import Match, set_etag
+from linli.etags import IfMatchIfAny, set_etag
 from linli.idempotency import Claim
 from linli.problems import PreconditionFailed, PreconditionRequired
 from linli.schemas import Paged
-from linli.security import Caller, Principal, require
+from linli.security import Principal, require
 from linli.service import Router, Transaction
 from linli.units import UnitCode
 
@@ -52,15 +52,6 @@ def _with_secret(request: Request, response: Response, app: AppClient, secret: s
         version=app.version,
         secret=secret,
     )
-
-
-def _match_if_given(
-    caller: Caller,
-    if_match: Annotated[
-        str | None, Header(max_length=200, description="The ETag you have read (已读取的 ETag)")
-    ] = None,
-) -> Match | None:
-    return None if if_match is None else Match(caller, if_match)
 
 
 @router.get("/apps")
@@ -124,7 +115,7 @@ async def set_provider(
     body: ProviderIn,
     session: Transaction,
     principal: Providers,
-    match: Annotated[Match | None, Depends(_match_if_given)],
+    match: IfMatchIfAny,
     response: Response,
 ) -> ProviderOut:
     """Set a district's OIDC provider: `If-Match` when it has one already, 201 when it had none."""

@@ -1,0 +1,61 @@
+import re
+
+import pytest
+
+from linli.testing import Running
+
+
+async def test_the_documentation_needs_nothing_from_elsewhere(directory: Running) -> None:
+    client = directory.client()
+    page = await client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    own = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert all(path.startswith("/") and not path.startswith("//") for path in own)
+    for path in own:
+        if path.startswith(("/docs/", "/directory/")) or path in {"/", "/problems"}:
+            assert (await client.get(path)).status_code == 200, path
+    for name in ("directory", "residents", "tickets", "points", "bookings", "notifications"):
+        assert f"/{name}/v1/asyncapi.json" in own
+    script = (await client.get("/docs/static/docs.js")).text
+    assert "openapi.json" in script
+    document = (await client.get("/directory/v1/openapi.json")).text
+    assert '"openapi":"3.1.0"' in document, "docs.js rewrites this for the packaged Swagger UI"
+
+
+async def test_the_landing_page_leads_on_in_two_languages(directory: Running) -> None:
+    page = (await directory.client().get("/")).text
+    assert 'href="/docs"' in page
+    assert "邻里" in page
+    assert "Linli" in page
+
+
+async def test_all_kinds_of_problems_are_listed(directory: Running) -> None:
+    page = (await directory.client().get("/problems")).text
+    for kind in ("group-would-be-split", "not-found", "key-reused", "gateway-timeout"):
+        assert f"urn:linli:problem:{kind}" in page
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retry_after"),
+    [
+        (404, "no-such-route", None),
+        (429, "gateway-busy", "1"),
+        (502, "bad-gateway", "5"),
+        (503, "unavailable", "5"),
+        (504, "gateway-timeout", "5"),
+    ],
+)
+async def test_the_gateway_answers_with_problems(
+    directory: Running, status: int, kind: str, retry_after: str | None
+) -> None:
+    answer = await directory.client().get(f"/problems/{status}")
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.json()["type"], answer.json()["status"]) == (f"urn:linli:problem:{kind}", status)
+    assert answer.headers.get("retry-after") == retry_after
+    assert answer.json()["detail_zh"]
+
+
+async def test_the_gateway_has_no_answer_for_what_is_no_error(directory: Running) -> None:
+    assert (await directory.client().get("/problems/200")).status_code == 422
