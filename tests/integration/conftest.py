@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,12 +72,17 @@ class Platform:
         claims = self.token(role, unit).split(".")[1]
         return str(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"])
 
-    async def database(self, service: str) -> asyncpg.Connection:
+    @asynccontextmanager
+    async def database(self, service: str) -> AsyncIterator[asyncpg.Connection]:
         """Connect to a service's database as superuser."""
         password = (self.home / "secrets" / "postgres").read_text()
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             host="127.0.0.1", port=self.port + 20, user="postgres", password=password, database=service
         )
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
     def spans(self, trace_id: str) -> list[dict[str, Any]]:
         """Read what the services recorded of a trace."""

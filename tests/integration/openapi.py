@@ -1,5 +1,6 @@
 """Reads OpenAPI documents: what operations there are, and what they take."""
 
+import copy
 import re
 from typing import Any
 from uuid import UUID, uuid4
@@ -59,7 +60,7 @@ def example(schema: dict[str, Any], document: Document, unit: str, uuid: str = "
     if "const" in schema or "enum" in schema:
         return schema.get("const", schema.get("enum", [None])[0])
     if "examples" in schema and not is_unit(schema):
-        return schema["examples"][0]
+        return copy.deepcopy(schema["examples"][0])
     match schema.get("type"):
         case "object":
             properties = schema.get("properties", {})
