@@ -49,7 +49,7 @@ def test_the_sources_own_case_comes_out_exactly(balizhuang: Community, rows: lis
 def test_every_run_makes_the_same_and_another_seed_makes_others(rows: list[dict[str, Any]]) -> None:
     (again,) = plan([BALIZHUANG], CASE)
     assert made(again) == rows
-    (other,) = plan([BALIZHUANG], Wish(15_525, 17, 117, 16, seed=2))
+    (other,) = plan([BALIZHUANG], Wish(1_000, 17, 117, 16, seed=2))
     others = made(other)
     assert not {row["id"] for row in others} & {row["id"] for row in rows}
     assert others[100]["residents"] != rows[100]["residents"]
@@ -83,7 +83,7 @@ def test_phones_are_in_a_range_nobody_has(rows: list[dict[str, Any]]) -> None:
 
 def test_communities_of_a_district_never_share_the_head_of_an_id_number() -> None:
     communities = [row.code for row in read(PROJECT / "data" / "divisions.csv") if row.level == "community"]
-    heads = Counter((code[:6], Population(random.Random(), code)._area) for code in communities)
+    heads = Counter((code[:6], Population(random.Random(1), code)._area) for code in communities)  # noqa: S311 no secret
     assert heads.most_common(1)[0][1] == 1
 
 
@@ -105,7 +105,7 @@ def test_buildings_are_filled_and_lie_in_the_grid_of_their_group(balizhuang: Com
     st.integers(0, 3000),
     st.integers(0, 100),
     st.integers(0, 300),
-    st.integers(0, 200),
+    st.integers(0, 100),
 )
 def test_totals_are_spread_evenly_and_exactly(
     count: int, households: int, grids: int, micro_grids: int, special: int
@@ -129,14 +129,21 @@ def test_totals_are_spread_evenly_and_exactly(
 @given(st.integers(1, 200), st.floats(0, 4), st.integers())
 def test_people_are_shared_among_households_exactly(households: int, average: float, seed: int) -> None:
     total = int(households * average)
-    found = sizes(random.Random(seed), households, total)
+    found = sizes(random.Random(seed), households, total)  # noqa: S311 no secret
     assert len(found) == households
     assert sum(found) == total
 
 
 @pytest.mark.parametrize(
     "wish",
-    [Wish(100, 1, 100, 0), Wish(100, 10, 9, 0), Wish(10, 4, 20, 0), Wish(90_000, 2000, 2000, 0), Wish(9, 2, 2, 999)],
+    [
+        Wish(100, 1, 100, 0),
+        Wish(100, 10, 9, 0),
+        Wish(10, 4, 20, 0),
+        Wish(90_000, 2000, 2000, 0),
+        Wish(90_000, 2, 2000, 0),
+        Wish(9, 2, 2, 999),
+    ],
 )
 def test_what_can_not_be_is_refused_in_words(wish: Wish) -> None:
     with pytest.raises(Trouble):

@@ -20,6 +20,7 @@ COMMANDS = {
     "token": "linli_cli.identity:token",
     "trace": "linli_cli.trace:trace",
     "import": "linli_cli.divisions:app",
+    "seed": "linli_cli.seed:seed",
 }
 """Name of a command: where its function, or the Typer app of its sub-commands, is."""
 

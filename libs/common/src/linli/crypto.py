@@ -61,7 +61,9 @@ class _UnknownKey(NotDecryptable):
 
 def phone_digits(value: str) -> str:
     """Write a phone number in its one form: digits alone, without the country's 86."""
-    digits = "".join(c for c in unicodedata.normalize("NFKC", value) if c.isascii() and c.isdigit())
+    digits = value
+    if not (value.isascii() and value.isdigit()):
+        digits = "".join(c for c in unicodedata.normalize("NFKC", value) if c.isascii() and c.isdigit())
     digits = digits.removeprefix("00") if digits.startswith("0086") else digits
     return digits[2:] if len(digits) == 13 and digits.startswith("86") else digits  # noqa: PLR2004 86 + 11 digits
 
