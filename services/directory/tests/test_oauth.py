@@ -258,6 +258,11 @@ def forged() -> dict[str, str]:
         "running for two days": id_token(exp=now + 2 * 86400),
         "without subject": id_token(sub=""),
         "with a giant subject": id_token("x" * 256),
+        "of an issuer that is no name": id_token(iss="https://id\0"),
+        "of half a character": id_token(aud=[AUDIENCE, "\ud800"]),
+        "for everybody": id_token(aud=[f"a{number}" for number in range(50_000)]),
+        "with half a character for a jti": id_token(jti="\ud800"),
+        "with a zero byte in its subject": id_token("a\0"),
         "no token": "nonsense",
         "of blanks": "a.b.c",
     }

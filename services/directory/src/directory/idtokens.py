@@ -19,7 +19,8 @@ ALGORITHMS: Final = frozenset(
 _LEEWAY: Final = 30
 _LONGEST: Final = 24 * 3600
 """Seconds an ID token may still run; what was exchanged is remembered that long."""
-_MAX_SUBJECT: Final = 255
+_MAX_NAME: Final = 255
+_MAX_AUDIENCES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,12 @@ class Claimed:
             raise invalid_grant("the subject token is not a JWT") from error
         if header.get("alg") not in ALGORITHMS:
             raise invalid_grant("the subject token must be signed with an asymmetric algorithm")
-        audience = claims.get("aud")
+        issuer: Any = claims.get("iss")
+        audience: Any = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
-        return cls(token, header["alg"], header.get("kid"), str(claims.get("iss")), frozenset(map(str, audiences)))
+        if len(audiences) > _MAX_AUDIENCES or not all(map(_usable, [issuer, *audiences])):
+            raise invalid_grant("the subject token names no usable issuer and audience")
+        return cls(token, header["alg"], header.get("kid"), issuer, frozenset(audiences))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +88,15 @@ def verify(claimed: Claimed, key: jwt.PyJWK, *, issuer: str, audience: str) -> B
         raise invalid_grant("the subject token was issued to another client")
     if claims["exp"] > time.time() + _LONGEST:
         raise invalid_grant("the subject token runs for more than a day")
-    subject = claims["sub"]
-    if not subject or len(subject) > _MAX_SUBJECT or "\0" in subject:
-        raise invalid_grant("the subject token names no usable subject")
-    jti = claims.get("jti")
-    return Believed(subject, None if jti is None else str(jti), float(claims["exp"]) + _LEEWAY)
+    subject, jti = claims["sub"], claims.get("jti")
+    if not _usable(subject) or not (jti is None or _usable(jti)):
+        raise invalid_grant("the subject token names no usable subject or has no usable jti")
+    return Believed(subject, jti, float(claims["exp"]) + _LEEWAY)
+
+
+def _usable(name: object) -> bool:
+    """Tell whether the database can hold a name: JSON also knows zero bytes and half characters."""
+    return isinstance(name, str) and 0 < len(name) <= _MAX_NAME and name.isprintable()
 
 
 class ProviderKeys:
