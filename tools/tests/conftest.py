@@ -6,6 +6,9 @@ import pytest
 
 from linli_cli.home import Home
 
+FOLDER = "邻里 100% %(x)s"
+"""Whoever names his folder so shall not be left outside."""
+
 
 def _free(port: int) -> bool:
     with socket.socket() as probe:
@@ -27,11 +30,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A stack's home of the test's own."""
     for name in ("LINLI_PORT", "LINLI_RATE_LIMIT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LINLI_HOME", str(tmp_path / "home"))
-    return new_home(tmp_path / "home")
+    monkeypatch.setenv("LINLI_HOME", str(tmp_path / FOLDER))
+    return new_home(tmp_path / FOLDER)
 
 
 @pytest.fixture(scope="module")
 def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A stack's home that the tests of a module share."""
-    return new_home(tmp_path_factory.mktemp("home"))
+    return new_home(tmp_path_factory.mktemp("stack") / FOLDER)

@@ -30,7 +30,7 @@ def rate_limit() -> int:
 def write(home: Home) -> None:
     """Write both configuration files; Traefik follows changes of the dynamic one while it runs."""
     for name, content in (("gateway.yml", _static(home)), ("routes.yml", _dynamic(home))):
-        (home.run / name).write_text(json.dumps(content, indent=2))
+        (home.run / name).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 def _static(home: Home) -> dict[str, object]:

@@ -19,7 +19,9 @@ def configure(home: Home) -> list[Program]:
     gateway.write(home)
     nats = home.run / "nats.conf"
     nats.touch(mode=0o600)  # it carries passwords
-    nats.write_text(json.dumps(streams.server_configuration(home, streams.subscriptions()), indent=2))
+    content = streams.server_configuration(home, streams.subscriptions())
+    # Its format is JSON but for \u escapes.
+    nats.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
     return [
         Program(
             "postgres",

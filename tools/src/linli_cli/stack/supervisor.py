@@ -42,16 +42,15 @@ class Program:
 
 
 def configuration(home: Home, programs: Iterable[Program]) -> str:
-    """Write supervisord's configuration."""
+    """Write supervisord's configuration; paths are relative, because it would expand a `%` in them twice."""
     sections = [
         f"""\
 [supervisord]
-logfile={_text(home.logs / "supervisor.log")}
+logfile=logs/supervisor.log
 logfile_maxbytes=5MB
 logfile_backups=2
-pidfile={_text(home.run / "supervisord.pid")}
-childlogdir={_text(home.logs)}
-directory={_text(home.root)}
+pidfile=run/supervisord.pid
+childlogdir=logs
 {"user=root" if os.geteuid() == 0 else ""}
 
 [rpcinterface:supervisor]
@@ -79,7 +78,7 @@ startretries=30
 stopsignal={program.stop_signal}
 stopwaitsecs={program.stop_seconds}
 redirect_stderr=true
-stdout_logfile={_text(home.logs / f"{program.name}.log")}
+stdout_logfile=logs/{program.name}.log
 stdout_logfile_maxbytes=20MB
 stdout_logfile_backups=3
 {f"user={program.user}" if program.user else ""}
@@ -159,13 +158,14 @@ class Supervisor:
             Trouble: when it does not come up.
         """
         self._file.touch(mode=0o600)  # it carries passwords
-        self._file.write_text(configuration(self._home, programs))
+        self._file.write_text(configuration(self._home, programs), encoding="utf-8")
         if self.running():
             self._update()
             return
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         done = subprocess.run(
             [BIN / "supervisord", "-c", self._file],
+            cwd=self._home.root,
             env={**environment, "PYTHONDONTWRITEBYTECODE": "", "PYTHONUTF8": "1"},
             capture_output=True,
             text=True,
