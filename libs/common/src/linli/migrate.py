@@ -49,7 +49,8 @@ async def upgrade_async(service: str, owner_url: str, revision: str = "head") ->
 
 def _upgrade(connection: Connection, service: str, revision: str) -> None:
     config = Config()
-    config.set_main_option("script_location", str(files(service).joinpath("migrations")))
+    # A % in the folder's name would be taken for an interpolation.
+    config.set_main_option("script_location", str(files(service).joinpath("migrations")).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     script = ScriptDirectory.from_config(config)
 
