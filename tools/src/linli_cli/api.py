@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -121,7 +122,7 @@ class Api:
                     raise Trouble(f"{method} {path}: {error or type(error).__name__}.", "连接中断。") from error
             else:
                 again = _PUT_OFF if method == "PATCH" else _PUT_OFF | _LOST
-                if response.status_code not in again or waited > _PATIENCE:
+                if not (response.status_code in again or _in_flight(response)) or waited > _PATIENCE:
                     break
                 pause = _asked_for(response)
             attempt += 1
@@ -131,6 +132,11 @@ class Api:
         if response.is_error:
             raise ApiProblem(response)
         return response
+
+
+def _in_flight(response: httpx.Response) -> bool:
+    """Tell whether an earlier try of this request, whose answer was lost, is still being worked on."""
+    return response.status_code == HTTPStatus.CONFLICT and "Retry-After" in response.headers
 
 
 def _asked_for(response: httpx.Response) -> float:

@@ -21,6 +21,7 @@ COMMANDS = {
     "trace": "linli_cli.trace:trace",
     "import": "linli_cli.divisions:app",
     "seed": "linli_cli.seed:seed",
+    "demo": "linli_cli.demo:demo",
 }
 """Name of a command: where its function, or the Typer app of its sub-commands, is."""
 
