@@ -25,9 +25,9 @@ class Trouble(Exception):  # noqa: N818 the word the user reads
     def show(self) -> None:
         """Print it for a person, on stderr."""
         err.print("[bold red]✗[/]", end=" ")
-        err.print(self.english, self.chinese, sep="\n  ", markup=False)
+        err.print(self.english, self.chinese, sep="\n  ", markup=False, soft_wrap=True)
         if self.hint:
-            err.print(self.hint, markup=False, style="dim")
+            err.print(self.hint, markup=False, style="dim", soft_wrap=True)
 
 
 @contextmanager
@@ -36,4 +36,4 @@ def step(english: str, chinese: str) -> Iterator[None]:
     began = perf_counter()
     with err.status(f"{english}  [dim]{chinese}[/]"):
         yield
-    err.print(f"[green]✓[/] {english}  [dim]{chinese}[/]  [cyan]{perf_counter() - began:.1f} s[/]")
+    err.print(f"[green]✓[/] {english}  [dim]{chinese}[/]  [cyan]{perf_counter() - began:.1f} s[/]", soft_wrap=True)

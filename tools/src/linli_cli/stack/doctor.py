@@ -182,4 +182,4 @@ async def _pending(home: Home, client: httpx.AsyncClient) -> dict[str, int]:
 def _disk(home: Home) -> Finding:
     free = shutil.disk_usage(home.root).free
     advice = "Make room; PostgreSQL stops when it is full 请清理磁盘" if free < _LITTLE_DISK else ""
-    return Finding("disk", "", f"{free / 2**30:.1f} GiB free", str(home.root), advice)
+    return Finding("disk", "", f"{free / 2**30:.1f} GiB free", "", advice)

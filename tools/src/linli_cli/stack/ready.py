@@ -44,8 +44,8 @@ async def services(home: Home, supervisor: Supervisor) -> None:
 
 
 async def gateway(home: Home, supervisor: Supervisor) -> None:
-    """Wait until the gateway passes requests on."""
-    await _until_ok(home, supervisor, {"gateway": f"http://127.0.0.1:{home.ping_port}/ping"})
+    """Wait until the gateway passes requests on; it answers its ping before it knows its routes."""
+    await _until_ok(home, supervisor, {"gateway": f"{home.url}/directory/.well-known/jwks.json"})
 
 
 async def _until_ok(home: Home, supervisor: Supervisor, addresses: dict[str, str]) -> None:

@@ -1,34 +1,32 @@
 """What `linli up` says at the end: where things are and what to try."""
 
 from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 
 from linli_cli.console import out
 from linli_cli.home import SERVICES, Home
 from linli_cli.trace import latest, tree
 
-_TICKET = "tickets/v1/tickets"
+_TICKET = "POST /tickets/v1/tickets"
+_CHILDREN = "/directory/v1/units/310104003/children"
 
 
 def show(home: Home, seconds: float) -> None:
     """Print addresses, tokens to try, a request to copy, and the trace of one ticket."""
-    lines = [
-        f"[bold green]Linli is up[/] [dim]邻里平台已启动[/]  [cyan]{seconds:.1f} s[/]",
-        "",
-        f"[bold]Address[/] 地址        {home.url}",
-        f"[bold]APIs[/] 接口文档       {home.url}/docs",
-        *(f"[dim]               {home.url}/{name}/v1/openapi.json[/]" for name in SERVICES),
-        "",
-        "[bold]Tokens to try[/] 试用令牌   roles 角色: resident volunteer grid_worker department_staff",
-        "                          community_manager street_admin district_admin operator app",
-        "  TOKEN=$(.venv/bin/linli token --role street_admin --unit 310104003)",
-        f'  curl -H "Authorization: Bearer $TOKEN" {home.url}/directory/v1/units/310104003/children',
-        "",
-        "[bold]Go on[/] 下一步       make doctor · make logs · .venv/bin/linli trace · make down",
-    ]
-    out.print(Panel.fit("\n".join(lines), border_style="green"))
-    trace_id = latest(home, _TICKET)
-    drawn = tree(home, trace_id)
+    table = Table.grid(padding=(0, 3))
+    table.add_column(style="bold")
+    table.add_row("Address 地址", home.url)
+    table.add_row("Docs 接口文档", f"{home.url}/docs")
+    table.add_row("APIs 接口", f"{home.url}/<service>/v1/...  [dim]{' '.join(SERVICES)}[/]")
+    table.add_row("Roles 角色", "resident volunteer grid_worker department_staff community_manager")
+    table.add_row("", "street_admin district_admin operator app")
+    table.add_row("Token 令牌", "TOKEN=$(.venv/bin/linli token --role street_admin --unit 310104003)")
+    table.add_row("Try 试一试", f'curl -H "Authorization: Bearer $TOKEN" {home.url}{_CHILDREN}')
+    table.add_row("Go on 下一步", "make doctor · make logs · .venv/bin/linli trace · make down")
+    title = f"[bold green]Linli is up[/] 邻里平台已启动  [cyan]{seconds:.1f} s[/]"
+    out.print(Panel.fit(table, title=title, border_style="green"))
+    drawn = tree(home, latest(home, _TICKET))
     if drawn:
         out.print(Text("One ticket's way through the services  一张工单的调用链", style="bold"))
         out.print(drawn, soft_wrap=True)

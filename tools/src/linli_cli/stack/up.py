@@ -19,7 +19,11 @@ from linli_cli.stack.ports import require_free
 from linli_cli.stack.programs import configure, environment, ports
 from linli_cli.stack.supervisor import Program, Supervisor
 
-FIRST_RUN: tuple[tuple[str, ...], ...] = (("import", "divisions"),)
+_STREET = "--unit 310104003 --households 4200 --grids 84 --micro-grids 420 --special-grids 21"
+FIRST_RUN = (
+    ("import", "divisions"),
+    ("seed", *_STREET.split()),
+)
 """Commands of `linli` that fill a new platform; each runs once."""
 
 
