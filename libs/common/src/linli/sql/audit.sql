@@ -28,22 +28,39 @@ CREATE TABLE audit_head (
     CONSTRAINT pk_audit_head PRIMARY KEY (district)
 );
 
--- Runs as the tables' owner: a service may add rows, but can't choose their place in the chain.
-CREATE FUNCTION audit_chain() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, public AS $$
+-- A row's place in the chain is not the writer's to choose. One row a statement: the next one needs its head.
+CREATE FUNCTION audit_chain() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    head public.audit_head;
+    head audit_head;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('linli.audit'), NEW.district);
-    SELECT * INTO head FROM public.audit_head WHERE district = NEW.district;
+    SELECT * INTO head FROM audit_head WHERE district = NEW.district;
     NEW.sequence = coalesce(head.sequence, 0) + 1;
     NEW.previous = coalesce(head.hash, decode(repeat('00', 32), 'hex'));
     NEW.at = clock_timestamp();
     NEW.hash = sha256(NEW.previous || convert_to(jsonb_build_array(
         NEW.district, NEW.sequence, NEW.unit, (extract(epoch FROM NEW.at) * 1000000)::bigint, NEW.actor,
         NEW.client, NEW.action, NEW.purpose, NEW.subjects, NEW.fields)::text, 'UTF8'));
-    INSERT INTO public.audit_head VALUES (NEW.district, NEW.sequence, NEW.hash)
-        ON CONFLICT (district) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash;
+    RETURN NEW;
+END $$;
+
+CREATE FUNCTION audit_advance() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.sequence = 1 THEN
+        INSERT INTO audit_head VALUES (NEW.district, NEW.sequence, NEW.hash);
+    ELSE
+        UPDATE audit_head SET sequence = NEW.sequence, hash = NEW.hash WHERE district = NEW.district;
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- The head moves on by one row that is there, and not otherwise, whoever writes it.
+CREATE FUNCTION audit_head_follows() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.sequence <> (CASE TG_OP WHEN 'UPDATE' THEN OLD.sequence ELSE 0 END) + 1 OR NOT EXISTS (
+        SELECT FROM audit WHERE district = NEW.district AND sequence = NEW.sequence AND hash = NEW.hash) THEN
+        RAISE EXCEPTION 'the head of an audit log follows its rows' USING ERRCODE = 'insufficient_privilege';
+    END IF;
     RETURN NEW;
 END $$;
 
@@ -53,6 +70,11 @@ BEGIN
 END $$;
 
 CREATE TRIGGER audit_chain BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION audit_chain();
+
+CREATE TRIGGER audit_advance AFTER INSERT ON audit FOR EACH ROW EXECUTE FUNCTION audit_advance();
+
+CREATE TRIGGER audit_head_follows BEFORE INSERT OR UPDATE ON audit_head
+    FOR EACH ROW EXECUTE FUNCTION audit_head_follows();
 
 CREATE TRIGGER audit_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON audit EXECUTE FUNCTION audit_stays();
 
@@ -74,12 +96,18 @@ CREATE POLICY audit_worker ON audit TO linli_worker
     USING (unit_grid = ANY (current_setting('app.grids')::bigint[]))
     WITH CHECK (unit_grid = ANY (current_setting('app.grids')::bigint[]));
 
-CREATE POLICY audit_head_scoped ON audit_head FOR SELECT TO linli_scoped
+CREATE POLICY audit_head_scoped ON audit_head TO linli_scoped
     USING (district BETWEEN (current_setting('app.lo')::bigint / 1000000000000)::integer
+        AND (current_setting('app.hi')::bigint / 1000000000000)::integer)
+    WITH CHECK (district BETWEEN (current_setting('app.lo')::bigint / 1000000000000)::integer
         AND (current_setting('app.hi')::bigint / 1000000000000)::integer);
 
-CREATE POLICY audit_head_chain ON audit_head TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY audit_head_worker ON audit_head TO linli_worker
+    USING (district BETWEEN (current_setting('app.lo')::bigint / 1000000000000)::integer
+        AND (current_setting('app.hi')::bigint / 1000000000000)::integer)
+    WITH CHECK (district BETWEEN (current_setting('app.lo')::bigint / 1000000000000)::integer
+        AND (current_setting('app.hi')::bigint / 1000000000000)::integer);
 
 GRANT SELECT, INSERT ON audit TO linli_scoped, linli_worker;
 
-GRANT SELECT ON audit_head TO linli_scoped;
+GRANT SELECT, INSERT, UPDATE ON audit_head TO linli_scoped, linli_worker;
