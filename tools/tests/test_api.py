@@ -34,6 +34,28 @@ async def test_a_busy_platform_is_asked_again_with_the_same_idempotency_key(stat
     assert first == second
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(409, headers={"Retry-After": "0"}, json={"type": "urn:linli:problem:key-in-flight"}),
+        httpx.Response(404, text="404 page not found"),
+    ],
+    ids=["an earlier try is still worked on", "a gateway without routes yet"],
+)
+async def test_what_passes_in_a_moment_is_waited_for(answer: httpx.Response) -> None:
+    platform = Platform(answer, httpx.Response(201))
+    async with platform.api as api:
+        assert (await api.post("/tickets", {})).status_code == 201
+
+
+@pytest.mark.parametrize("status", [404, 409])
+async def test_a_problem_is_no_reason_to_try_again(status: int) -> None:
+    platform = Platform(httpx.Response(status, json={"title": "No"}))
+    async with platform.api as api:
+        with pytest.raises(ApiProblem):
+            await api.post("/tickets", {})
+
+
 async def test_every_post_has_a_key_of_its_own() -> None:
     platform = Platform(httpx.Response(201), httpx.Response(201))
     async with platform.api as api:

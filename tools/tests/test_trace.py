@@ -17,18 +17,21 @@ def write(home: Home) -> Write:
     def write(service: str, *spans: tuple[str, str | None, str, int, int], trace: str = TRACE) -> None:
         with (home.traces / f"{service}.jsonl").open("a") as file:
             for id_, parent, name, start, end in spans:
+                attributes = {"db.system": "postgresql"} if name.isupper() else {}
                 span = {"trace_id": trace, "span_id": id_, "parent_id": parent, "name": name, "service": service}
                 file.write(
-                    json.dumps({**span, "start": start * 10**6, "end": end * 10**6, "attributes": {}, "status": "OK"})
+                    json.dumps(
+                        {**span, "attributes": attributes, "start": start * 10**6, "end": end * 10**6, "status": "OK"}
+                    )
                 )
                 file.write("\n")
 
     return write
 
 
-def drawn(home: Home, trace: str) -> list[str]:
+def drawn(home: Home, trace: str, *, sql: bool = False) -> list[str]:
     screen = StringIO()
-    Console(width=200, file=screen).print(tree(home, trace))
+    Console(width=200, file=screen).print(tree(home, trace, sql=sql))
     return screen.getvalue().splitlines()
 
 
@@ -43,6 +46,12 @@ def test_spans_of_all_services_become_one_tree_with_offsets_and_durations(home: 
         ["└──", "tickets", "send", "opened", "+20.0", "ms", "1.0", "ms"],
         ["└──", "notifications", "process", "opened", "+30.0", "ms", "4.0", "ms"],
     ]
+
+
+def test_statements_are_counted_unless_each_is_wanted(home: Home, write: Write) -> None:
+    write("tickets", ("1", None, "POST /tickets", 0, 9), ("2", "1", "SELECT", 1, 3), ("3", "1", "INSERT", 4, 5))
+    assert drawn(home, TRACE)[1:] == ["└── tickets       POST /tickets  +0.0 ms  9.0 ms  2 SQL 3.0 ms"]
+    assert len(drawn(home, TRACE, sql=True)) == 4
 
 
 def test_a_span_whose_parent_was_not_written_stands_at_the_top(home: Home, write: Write) -> None:

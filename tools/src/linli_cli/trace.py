@@ -30,6 +30,8 @@ class Span:
     start: int
     end: int
     failed: bool
+    statement: bool
+    """Whether it is a statement of the database."""
 
     @classmethod
     def read(cls, line: str) -> "Span | None":
@@ -46,17 +48,20 @@ class Span:
             found["service"],
             found["start"],
             found["end"],
-            str(found.get("status", "")).upper().endswith("ERROR"),
+            found.get("status") == "ERROR",
+            any(name.startswith("db.") for name in found.get("attributes", ())),
         )
 
 
 def trace(
     trace_id: Annotated[str, typer.Argument(help="32 hex digits; without it, the latest that went furthest.")] = "",
+    *,
+    sql: Annotated[bool, typer.Option("--sql", help="Show each statement of the databases 显示每条语句.")] = False,
 ) -> None:
     """Draw one request's way through the services 显示一次请求的调用链."""
     home = Home.find()
     home.require()
-    found = tree(home, trace_id.strip().lower() or latest(home))
+    found = tree(home, trace_id.strip().lower() or latest(home), sql=sql)
     if found is None:
         raise Trouble(
             f"No span of {trace_id or 'any trace'} in {home.traces}.",
@@ -97,15 +102,17 @@ def _reach(spans: Iterable[Span]) -> tuple[int, int]:
     return len({span.service for span in found}), max(span.end for span in found)
 
 
-def tree(home: Home, trace_id: str) -> Tree | None:
-    """Draw a trace; None when there is nothing of it."""
+def tree(home: Home, trace_id: str, *, sql: bool = False) -> Tree | None:
+    """Draw a trace, its statements one by one or counted; None when there is nothing of it."""
     spans = sorted(_spans(home, trace_id), key=lambda span: span.start)
     if not spans:
         return None
     known = {span.id for span in spans}
     below: dict[str, list[Span]] = defaultdict(list)
+    statements: dict[str, list[Span]] = defaultdict(list)
     for span in spans:
-        below[span.parent if span.parent in known else ""].append(span)
+        where = statements if span.statement and not sql else below
+        where[span.parent if span.parent in known else ""].append(span)
     began = spans[0].start
     took = (max(span.end for span in spans) - began) / 1e6
     services = len({span.service for span in spans})
@@ -113,17 +120,19 @@ def tree(home: Home, trace_id: str) -> Tree | None:
     waiting = [(drawn, span) for span in reversed(below[""])]
     while waiting:
         branch, span = waiting.pop()
-        twig = branch.add(_label(span, began))
+        twig = branch.add(_label(span, began, statements[span.id]))
         waiting += [(twig, child) for child in reversed(below[span.id])]
     return drawn
 
 
-def _label(span: Span, began: int) -> Text:
+def _label(span: Span, began: int, statements: list[Span]) -> Text:
+    spent = sum(one.end - one.start for one in statements) / 1e6
     return Text.assemble(
         (f"{span.service:<14}", _COLOURS.get(span.service, "white")),
         (span.name, "bold red" if span.failed else ""),
         (f"  +{(span.start - began) / 1e6:.1f} ms", "dim"),
         (f"  {(span.end - span.start) / 1e6:.1f} ms", "cyan"),
+        (f"  {len(statements)} SQL {spent:.1f} ms" if statements else "", "dim"),
         (" ✗" if span.failed else "", "bold red"),
     )
 

@@ -23,6 +23,7 @@ _STREET = "--unit 310104003 --households 4200 --grids 84 --micro-grids 420 --spe
 FIRST_RUN = (
     ("import", "divisions"),
     ("seed", *_STREET.split()),
+    ("demo",),
 )
 """Commands of `linli` that fill a new platform; each runs once."""
 
