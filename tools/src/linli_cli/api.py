@@ -121,8 +121,7 @@ class Api:
                 if method == "PATCH" or waited > _PATIENCE:
                     raise Trouble(f"{method} {path}: {error or type(error).__name__}.", "连接中断。") from error
             else:
-                again = _PUT_OFF if method == "PATCH" else _PUT_OFF | _LOST
-                if not (response.status_code in again or _in_flight(response)) or waited > _PATIENCE:
+                if not _put_off(response) or waited > _PATIENCE:
                     break
                 pause = _asked_for(response)
             attempt += 1
@@ -134,9 +133,16 @@ class Api:
         return response
 
 
-def _in_flight(response: httpx.Response) -> bool:
-    """Tell whether an earlier try of this request, whose answer was lost, is still being worked on."""
-    return response.status_code == HTTPStatus.CONFLICT and "Retry-After" in response.headers
+def _put_off(response: httpx.Response) -> bool:
+    """Tell whether the same request may do better in a moment."""
+    status = response.status_code
+    if status == HTTPStatus.CONFLICT:
+        # An earlier try, whose answer was lost, is still being worked on.
+        return "Retry-After" in response.headers
+    if status == HTTPStatus.NOT_FOUND:
+        # A gateway that has just started knows no routes yet, and says so in words of its own.
+        return "json" not in response.headers.get("Content-Type", "")
+    return status in (_PUT_OFF if response.request.method == "PATCH" else _PUT_OFF | _LOST)
 
 
 def _asked_for(response: httpx.Response) -> float:

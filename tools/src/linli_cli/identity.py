@@ -130,15 +130,19 @@ class Identities:
         public = json.loads(ECAlgorithm.to_jwk(_private(self._home).public_key()))
         keys = {"keys": [{**public, "kid": _KEY_ID, "alg": "ES256", "use": "sig"}]}
         body = {"issuer": ISSUER, "audience": _audience(district), "jwks": keys}
+        operator = self._open.by(self._platform)
         try:
-            await self._open.by(self._platform).put(f"/directory/v1/providers/{district}", body)
+            await operator.put(f"/directory/v1/providers/{district}", body)
         except ApiProblem as problem:
-            if problem.status == HTTPStatus.PRECONDITION_REQUIRED:
+            if problem.status != HTTPStatus.PRECONDITION_REQUIRED:
+                raise
+            known = (await operator.get(f"/directory/v1/providers/{district}")).json()
+            # Ours: somebody was quicker, or the token refused had been exchanged by a try whose answer was lost.
+            if known["issuer"] != ISSUER:
                 raise Trouble(
                     f"District {district} has an OIDC provider of its own; only that can say who its people are.",
                     f"区 {district} 已配置自己的统一身份认证，请用它登录。",
                 ) from problem
-            raise
 
     async def _assign(self, role: str, unit: str, subject: str) -> None:
         operator = self._open.by(self._platform)
