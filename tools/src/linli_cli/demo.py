@@ -32,25 +32,24 @@ def demo(
     """Play one day of 天平路街道, and check that nothing is lost or doubled 演示街道的一天."""
     home = Home.find()
     home.require()
-    run = Run.begin(home, seed, tickets)
-    outcome = asyncio.run(_day(home, run))
+    outcome = asyncio.run(_day(home, seed, tickets))
     if json:
         outcome.write(json)
     outcome.show()
     if not outcome.complete:
         raise typer.Exit(1)
-    run.end()
 
 
-async def _day(home: Home, run: Run) -> Outcome:
+async def _day(home: Home, seed: int, tickets: int) -> Outcome:
     async with Api(home.url) as api:
         with step("Everybody signs in", "人员登录"):
-            cast = await gather(home, api, run)
+            cast = await gather(home, api, seed, tickets)
             rule = await Rule.of(cast.chief)
+        run = Run.begin(home, seed, tickets)
         with step("A grid worker registers a household", "网格员登记住户"):
             await register_family(cast.beats[0], run)
         with _progress() as progress:
-            day = errands(run.seed, run.tickets, len(cast.residents), [beat.places for beat in cast.beats])
+            day = errands(seed, tickets, len(cast.residents), [beat.places for beat in cast.beats])
             bar = progress.add_task(
                 "reported, assigned, resolved, rated 上报-派单-办结-评价", total=len(day) * len(STEPS)
             )
@@ -59,7 +58,10 @@ async def _day(home: Home, run: Run) -> Outcome:
             session = await play_session(cast, run, lambda: progress.advance(bar))
             bar = progress.add_task("everything has arrived 全部送达", total=len(stories) + 1)
             await _arrive([*stories, session], lambda: progress.advance(bar))
-    return Outcome(run.seed, stories, session)
+    outcome = Outcome(seed, stories, session)
+    if outcome.complete:
+        run.end()
+    return outcome
 
 
 async def _play(day: list[Errand], cast: Cast, run: Run, rule: Rule, advance: Callable[[], None]) -> list[Story]:

@@ -49,8 +49,14 @@ class Cast:
     chief: Actor
 
 
-async def gather(home: Home, api: Api, run: Run) -> Cast:
+async def gather(home: Home, api: Api, seed: int, tickets: int) -> Cast:
     """Sign everybody in, each once; who is missing is engaged.
+
+    Args:
+        home: whose stack.
+        api: how to reach it.
+        seed: chooses the grids.
+        tickets: how many there will be; few need few reporters.
 
     Raises:
         Trouble: when the street has no grids yet.
@@ -58,7 +64,7 @@ async def gather(home: Home, api: Api, run: Run) -> Cast:
     identities = Identities(home, api)
     # Alone: the first to come makes the embedded provider known to the district.
     chief = await Actor.enter(api, identities.login("street_admin", STREET))
-    grids = await _grids(chief, run.seed)
+    grids = await _grids(chief, seed)
     residents: dict[int, Actor] = {}
     managers: dict[str, Actor] = {}
     beats: dict[int, Beat] = {}
@@ -76,7 +82,7 @@ async def gather(home: Home, api: Api, run: Run) -> Cast:
         places = (grid, *(unit["code"] for unit in micro))
         beats[number] = Beat(grid, places, managers[grid[:12]], worker)
 
-    await together(partial(resident, number) for number in range(min(_RESIDENTS, run.tickets + 4)))
+    await together(partial(resident, number) for number in range(min(_RESIDENTS, tickets + 4)))
     await together(partial(manager, community) for community in sorted({grid[:12] for grid in grids}))
     await together(partial(beat, number, grid) for number, grid in enumerate(grids))
     return Cast([residents[n] for n in sorted(residents)], [beats[n] for n in sorted(beats)], chief)
