@@ -60,7 +60,8 @@ class Home:
     def create(self) -> None:
         """Make the folders. Others may pass through (the database's own user must), but read nothing."""
         for folder in (self.root, self.data, self.run, self.logs, self.traces):
-            folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o711)  # whatever the umask
         (self.root / "secrets").mkdir(mode=0o700, exist_ok=True)
 
     def remember(self) -> None:
