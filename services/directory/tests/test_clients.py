@@ -115,7 +115,7 @@ async def test_two_districts_never_share_issuer_and_audience(directory: Running)
 async def test_only_the_platform_says_whose_word_is_taken(directory: Running) -> None:
     admin = directory.client("district_admin", DISTRICT)
     assert (await put(admin, DISTRICT, "*", jwks_uri="https://a.example.cn/jwks")).status_code == 403
-    assert (await put(admin, FOREIGN, "*", jwks_uri="https://a.example.cn/jwks")).status_code == 404
+    assert (await put(admin, FOREIGN, "*", jwks_uri="https://a.example.cn/jwks")).status_code == 403
     assert (await admin.get(f"/directory/v1/providers/{FOREIGN}")).status_code == 404
     assert (await put(directory.client("operator", "0"), STREET, jwks_uri="https://a.cn/jwks")).status_code == 422
 

@@ -56,10 +56,14 @@ BROKEN = """
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+async def _grids(directory: Running) -> None:
+    await grow(directory, *(units.short(unit) for unit in MICRO_GRIDS))
+
+
 @pytest.fixture(scope="module")
 async def scoped(directory: Running) -> AsyncIterator[asyncpg.Connection]:
     """Give a connection with the rights of a district's administrator, and nothing above the database's rules."""
-    await grow(directory, *(units.short(unit) for unit in MICRO_GRIDS))
     connection = await asyncpg.connect(directory.settings.database_url.get_secret_value())
     lo, hi = units.span(units.parse(DISTRICT))
     await connection.execute(
@@ -105,18 +109,20 @@ async def test_without_its_constraint_the_rule_is_broken(
     """The property above can fail: it is these constraints that hold it."""
     database = directory.database
     for dropped in (False, True):
-        change = database.transaction()
-        await change.start()
-        if dropped:
-            await database.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
-        group, building = uuid4(), uuid4()
-        await database.execute(STATEMENTS["found"], group, GRIDS[0])
-        await database.execute(STATEMENTS["put"], building, MICRO_GRIDS[0], group)
-        await database.execute(STATEMENTS["climb"], building)
-        if dropped:
-            await database.execute(STATEMENTS[verb], building, MICRO_GRIDS[2])
-            assert len(await database.fetch(BROKEN)) == 1
-        else:
-            with pytest.raises(asyncpg.ForeignKeyViolationError, match=constraint):
+        around = database.transaction()
+        await around.start()
+        try:
+            if dropped:
+                await database.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
+            group, building = uuid4(), uuid4()
+            await database.execute(STATEMENTS["found"], group, GRIDS[0])
+            await database.execute(STATEMENTS["put"], building, MICRO_GRIDS[0], group)
+            await database.execute(STATEMENTS["climb"], building)
+            if dropped:
                 await database.execute(STATEMENTS[verb], building, MICRO_GRIDS[2])
-        await change.rollback()
+                assert len(await database.fetch(BROKEN)) == 1
+            else:
+                with pytest.raises(asyncpg.ForeignKeyViolationError, match=constraint):
+                    await database.execute(STATEMENTS[verb], building, MICRO_GRIDS[2])
+        finally:
+            await around.rollback()

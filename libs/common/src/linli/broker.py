@@ -60,7 +60,8 @@ class Broker:
             BrokerDown: when there is no connection and none comes within `PATIENCE` seconds.
         """
         try:
-            await asyncio.wait_for(self._connected.wait(), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                await self._connected.wait()
         except TimeoutError:
             raise BrokerDown("not connected to NATS") from None
         if self._client is None or self._jetstream is None or not self._client.is_connected:

@@ -65,6 +65,7 @@ class Relay:
         self._woken = asyncio.Event()
         self._oldest: datetime | None = None
         self._housekeeping_at = 0.0
+        self._ending = False
 
     def wake(self) -> None:
         """Say that there is something to move: after a commit, from the loop's thread."""
@@ -84,13 +85,15 @@ class Relay:
                 with telemetry.outbox_age.of(lambda: self.age):
                     yield self
             finally:
+                # Before Python 3.12 wait_for, which nats-py uses too, may lose a cancellation; the flag is not lost.
+                self._ending = True
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
 
     async def _run(self) -> None:
         failures = 0
-        while True:
+        while not self._ending:
             connection: asyncpg.Connection | None = None
             try:
                 connection = await asyncpg.connect(
@@ -102,7 +105,7 @@ class Relay:
                         "idle_in_transaction_session_timeout": "60000",
                     },
                 )
-                while True:
+                while not self._ending:
                     await self._round(connection)
                     failures = 0
             except Exception as error:  # noqa: BLE001 whatever it is, events wait in the outbox and it tries again
@@ -125,7 +128,8 @@ class Relay:
             self._housekeeping_at = time.monotonic() + _HOUSEKEEPING_EVERY * random.uniform(0.9, 1.1)  # noqa: S311 jitter
         if not moved:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), _POLL)
+                async with asyncio.timeout(_POLL):
+                    await self._woken.wait()
 
     async def _move(self, connection: asyncpg.Connection, shard: int) -> int:
         js = await self._broker.jetstream()

@@ -18,7 +18,7 @@ from linli.problems import PreconditionFailed, PreconditionRequired
 from linli.schemas import Paged
 from linli.security import Principal, require
 from linli.service import Router, Transaction
-from linli.units import UnitCode
+from linli.units import PLATFORM, UnitCode
 
 router = Router(prefix="/directory/v1", tags=["clients"])
 Apps = Annotated[Principal, require("apps.write")]
@@ -119,6 +119,7 @@ async def set_provider(
     response: Response,
 ) -> ProviderOut:
     """Set a district's OIDC provider: `If-Match` when it has one already, 201 when it had none."""
+    principal.must_cover(PLATFORM)
     provider = await operations.get_provider(session, district, lock=True)
     if provider is None:
         if match is not None:
@@ -128,7 +129,7 @@ async def set_provider(
         raise PreconditionRequired
     else:
         match.check(provider)
-    provider = await operations.set_provider(session, principal, district, provider, body.model_dump())
+    provider = await operations.set_provider(session, district, provider, body.model_dump())
     set_etag(response, provider)
     return ProviderOut.model_validate(provider)
 
