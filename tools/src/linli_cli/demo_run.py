@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4, uuid5
@@ -105,9 +104,7 @@ class Actor:
             try:
                 return await self.api.request("POST", path, json=body, headers=headers)
             except ApiProblem as problem:
-                unheard = problem.status == HTTPStatus.UNPROCESSABLE_ENTITY and str(
-                    problem.body.get("type", "")
-                ).endswith(_UNHEARD)
+                unheard = str(problem.body.get("type", "")).endswith(_UNHEARD)
                 if not unheard or time.monotonic() > deadline:
                     raise
             await asyncio.sleep(0.2)
