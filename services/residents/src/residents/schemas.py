@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, PastDate, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, PastDate, StringConstraints, model_validator
 
 from linli.schemas import In, Out, Text
 from linli.units import UnitCode
@@ -21,8 +21,20 @@ Staircase = Annotated[int, Field(ge=1, le=99, description="Number of the stairca
 Secret = Literal["phone", "id_number"]
 
 
+def _example(**fields: JsonValue) -> ConfigDict:
+    """Put a body into the documentation that can be sent as it stands, but for its ids."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
+_BUILDING = "0198c1de-0000-7000-8000-000000000001"
+_HOUSEHOLD = "0198c1de-0000-7000-8000-000000000002"
+_PERSON: dict[str, JsonValue] = {"name": "林晓梅", "gender": "female", "born_on": "1949-01-01", "phone": "13800000000"}
+
+
 class HouseholdIn(In):
     """A household (户): a door in a building."""
+
+    model_config = _example(building=_BUILDING, staircase=2, door="502")
 
     building: UUID
     staircase: Staircase | None = None
@@ -62,11 +74,15 @@ class PersonIn(In):
 class ResidentIn(PersonIn):
     """A person to be registered in a household."""
 
+    model_config = _example(household=_HOUSEHOLD, **_PERSON)
+
     household: UUID
 
 
 class ResidentChange(In):
     """What changes; what is not sent stays, null removes."""
+
+    model_config = _example(phone="13800000000")
 
     name: Name | None = None
     phone: Phone | None = None
@@ -99,6 +115,8 @@ class ImportedHousehold(HouseholdIn):
 class Import(In):
     """Many households at once, all or none."""
 
+    model_config = _example(households=[{"building": _BUILDING, "staircase": 2, "door": "502", "residents": [_PERSON]}])
+
     households: Annotated[list[ImportedHousehold], Field(min_length=1, max_length=10_000)]
 
     @model_validator(mode="after")
@@ -112,6 +130,8 @@ class Import(In):
 
 class Search(In):
     """One of phone, ID number and (the beginning of) a name; in the body, so that no log keeps it."""
+
+    model_config = _example(phone="13800000000")
 
     phone: Phone | None = None
     id_number: IdNumber | None = None
@@ -127,6 +147,8 @@ class Search(In):
 
 class Reveal(In):
     """Which fields to show in full, and why."""
+
+    model_config = _example(fields=["phone"], purpose="入户走访前联系")
 
     fields: Annotated[list[Secret], Field(min_length=1, max_length=2)]
     purpose: Annotated[Text, Field(min_length=2, max_length=200, description="Why (用途)")]
