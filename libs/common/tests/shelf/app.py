@@ -1,0 +1,133 @@
+"""The shelf's table, routes and composition root."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, FastAPI, Request, Response
+from sqlalchemy import Text as TextType
+from sqlalchemy import select, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from linli import units
+from linli.etags import IfMatch, set_etag
+from linli.models import Base, Placed, Versioned
+from linli.paging import Page
+from linli.problems import NotFound
+from linli.schemas import In, Out, Paged
+from linli.security import Principal, require
+from linli.service import Router, Transaction, service
+from linli.settings import Settings
+from linli.units import UnitCode
+
+router = Router(prefix="/shelf/v1", tags=["shelf"])
+Writer = Annotated[Principal, require("tickets.open")]
+
+
+class Book(Placed, Versioned, Base):
+    """A book."""
+
+    __tablename__ = "book"
+    title: Mapped[str] = mapped_column(TextType)
+    number: Mapped[int]
+    added_at: Mapped[datetime]
+    owner: Mapped[UUID]
+
+
+class BookIn(In):
+    """A book to be put on the shelf; nothing is bounded, so that the database must refuse."""
+
+    unit: UnitCode
+    title: str = "红楼梦"
+    number: int
+
+
+class BookOut(Out):
+    """A book."""
+
+    id: UUID
+    unit: UnitCode
+    title: str
+    number: int
+    version: int
+
+
+@router.post("/books", status_code=201)
+async def add_book(body: BookIn, session: Transaction, caller: Writer, response: Response) -> BookOut:
+    """Put a book on the shelf."""
+    book = Book(
+        district=units.district(body.unit),
+        unit=body.unit,
+        title=body.title,
+        number=body.number,
+        added_at=datetime.now(UTC),
+        owner=caller.id,
+    )
+    session.add(book)
+    await session.flush()
+    set_etag(response, book)
+    return BookOut.model_validate(book)
+
+
+@router.get("/books", dependencies=[require("tickets.read")])
+async def list_books(
+    session: Transaction, page: Annotated[Page, Depends()], request: Request, response: Response, title: str = ""
+) -> Paged[BookOut]:
+    """List books, newest first."""
+    query = select(Book).where(Book.title == title) if title else select(Book)
+    rows, following = await page.of(
+        session, query, key=(Book.added_at.desc(), Book.id.desc()), request=request, response=response
+    )
+    return Paged(items=[BookOut.model_validate(row) for row in rows], next=following)
+
+
+@router.get("/titles", dependencies=[require("tickets.read")])
+async def list_titles(
+    session: Transaction, page: Annotated[Page, Depends()], request: Request, response: Response
+) -> Paged[BookOut]:
+    """List books by title and number."""
+    rows, following = await page.of(
+        session, select(Book), key=(Book.title, Book.number), request=request, response=response
+    )
+    return Paged(items=[BookOut.model_validate(row) for row in rows], next=following)
+
+
+@router.patch("/books/{book_id}")
+async def rename_book(
+    book_id: UUID, body: BookIn, match: IfMatch, session: Transaction, _: Writer, response: Response
+) -> BookOut:
+    """Give a book another title."""
+    book = await session.scalar(select(Book).where(Book.id == book_id))
+    if book is None:
+        raise NotFound(kind="book", id=str(book_id))
+    match.check(book)
+    await asyncio.sleep(0)
+    book.title = body.title
+    await session.flush()
+    set_etag(response, book)
+    return BookOut.model_validate(book)
+
+
+@router.post("/sleep")
+async def sleep(session: Transaction, _: Writer, seconds: float = 0) -> None:
+    """Be slow, in the database."""
+    await session.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
+
+
+@router.post("/break")
+async def break_down(session: Transaction, _: Writer) -> None:
+    """Fail in a way that nobody has foreseen."""
+    await session.execute(text("SELECT 1"))
+    raise ZeroDivisionError("secret words of a resident")
+
+
+@router.post("/sql")
+async def run_sql(request: Request, session: Transaction, _: Writer) -> None:
+    """Run whatever the test wants to go wrong."""
+    await session.execute(text((await request.body()).decode()))
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the service."""
+    return service("shelf", settings, routers=[router])
