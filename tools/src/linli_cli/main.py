@@ -40,7 +40,9 @@ class _Commands(TyperGroup):
         if not isinstance(found, typer.Typer):
             function, found = found, typer.Typer(add_completion=False)
             found.command(cmd_name)(function)
-        return typer.main.get_command(found)
+        command = typer.main.get_command(found)
+        command.name = cmd_name
+        return command
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 as above
         try:
