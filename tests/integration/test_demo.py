@@ -73,7 +73,7 @@ async def test_a_day_on_which_services_and_player_are_killed_loses_and_doubles_n
     )
     try:
         await reached(platform, before + 5, player)
-        kill(platform, "tickets", "notifications", "points", "directory")
+        kill(platform, "tickets", "notifications", "points")
         await reached(platform, before + 20, player)
     finally:
         player.kill()
