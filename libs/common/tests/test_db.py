@@ -30,7 +30,7 @@ async def shelf(stage: Stage) -> AsyncIterator[Running]:
 
 
 def book(unit: str = HERE, title: str = "西游记") -> dict[str, object]:
-    return {"unit": unit, "title": title, "number": uuid4().int >> 66}
+    return {"unit": unit, "title": title, "number": uuid4().int >> 76}
 
 
 def checked_out(running: Running) -> int:

@@ -1,8 +1,13 @@
-"""How errors of all kinds become problem details (RFC 9457)."""
+"""How errors of all kinds become problem details (RFC 9457).
+
+What is logged says what kind of error it was and where, not in its own words: these may quote what residents said.
+"""
 
 import logging
-from typing import Any, Final
+import traceback
+from typing import Any, Final, TypeAlias, get_args
 
+import asyncpg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -10,15 +15,18 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from linli.idempotency import Replay
 from linli.problems import (
     BadRequest,
+    BeyondReach,
     Conflict,
-    Forbidden,
     InternalError,
     MethodNotAllowed,
     NoSuchRoute,
+    NotStorable,
     PreconditionFailed,
     Problem,
     Unavailable,
@@ -29,6 +37,9 @@ from linli.problems import (
 from linli.telemetry import trace_id
 
 _log = logging.getLogger(__name__)
+
+_LISTED: Final = 100
+"""Wrong fields in one answer: a megabyte of mistakes is not answered with ten of explanations."""
 
 _CHINESE: Final = {
     "missing": "缺少该字段",
@@ -66,7 +77,7 @@ def respond(problem: Problem) -> JSONResponse:
 
 def _fields(error: RequestValidationError) -> Problem:
     errors: list[dict[str, str]] = []
-    for found in error.errors():
+    for found in error.errors()[:_LISTED]:
         if found["type"] == "json_invalid":
             return BadRequest(reason="the body is not valid JSON (请求体不是有效的 JSON)")
         where, *path = found["loc"]
@@ -93,23 +104,73 @@ def _http(error: HTTPException, request: Request) -> Problem:
     return BadRequest(reason=str(error.detail))
 
 
-_UNREACHABLE: Final = ("08", "53", "57P", "57014", "40001", "40P01", "55P03", "25006", "25P03")
+_PASSING: Final = ("08", "53", "57P", "57014", "40001", "40P01", "55P03", "25006", "25P03")
 """SQLSTATEs of a database that is away, full, starting, too slow or in another's way: try again."""
+_NOT_STORABLE: Final = ("22003", "22021", "22P05")
+"""SQLSTATEs of a number out of range, and of characters that are none."""
+_DatabaseError: TypeAlias = (
+    DBAPIError | asyncpg.PostgresError | asyncpg.InterfaceError | PoolTimeout | OSError | TimeoutError
+)
 
 
-def of_database(error: DBAPIError) -> Problem:
-    """Tell what a database error means to the caller."""
-    state = str(getattr(error.orig, "sqlstate", None) or "")
-    if error.connection_invalidated or not state or state.startswith(_UNREACHABLE):
+def of_database(error: _DatabaseError) -> Problem:
+    """Tell what an error of the database, or of the way to it, means to the caller."""
+    cause = _cause(error)
+    state = str(getattr(cause, "sqlstate", None) or "")
+    if state in _NOT_STORABLE or isinstance(cause, ValueError):  # The latter is asyncpg's own refusal of a parameter.
+        return NotStorable()
+    # What does not come from a statement comes from the way to the database. A statement prepared before a migration
+    # is no longer good, and prepared anew the next time.
+    on_the_way = not isinstance(error, DBAPIError) or error.connection_invalidated or not state
+    if on_the_way or state.startswith(_PASSING) or isinstance(cause, asyncpg.exceptions.InvalidCachedStatementError):
         return Unavailable()
     if state == "42501":
-        return Forbidden(permission="scope")
-    constraint = str(getattr(getattr(error.orig, "__cause__", None), "constraint_name", None) or "")
-    if state == "23503" and constraint.endswith("known_unit"):
+        return BeyondReach()
+    if state == "23503" and str(getattr(cause, "constraint_name", None)).endswith("known_unit"):
         return UnknownUnit(unit="?")
     if state.startswith("23"):
         return Conflict()
     return InternalError()
+
+
+def _cause(error: Exception) -> BaseException:
+    """Give the driver's error that SQLAlchemy has wrapped."""
+    return (error.orig and error.orig.__cause__) or error if isinstance(error, DBAPIError) else error
+
+
+def _note(level: int, error: Exception) -> None:
+    cause = _cause(error)
+    facts = (type(cause).__name__, getattr(cause, "sqlstate", None), getattr(cause, "constraint_name", None))
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    _log.log(level, " ".join(str(fact) for fact in facts if fact), extra={"stack": stack})
+    _log.debug("in its own words", exc_info=error)
+
+
+class LastResort:
+    """Answers and logs what nobody has foreseen, before a server does so in the error's own words."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception as error:
+            _note(logging.ERROR, error)
+            if begun:
+                raise
+            await respond(InternalError())(scope, receive, send)
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -133,30 +194,26 @@ def add_handlers(app: FastAPI) -> None:
         response.headers.update(error.headers or {})
         return response
 
+    async def on_gone(_: Request, __: Exception) -> Response:
+        return respond(BadRequest(reason="the body is not complete (请求体不完整)"))
+
     async def on_stale(_: Request, __: Exception) -> Response:
         return respond(PreconditionFailed(etag="another"))
 
     async def on_database(_: Request, error: Exception) -> Response:
-        problem = of_database(error) if isinstance(error, DBAPIError) else Unavailable()
-        if isinstance(problem, Unavailable | InternalError | Conflict):
-            _log.warning("database error", exc_info=error)
-        return respond(problem)
-
-    async def on_any(_: Request, error: Exception) -> Response:
-        _log.error("unhandled error", exc_info=error)
-        return respond(InternalError())
+        assert isinstance(error, _DatabaseError)  # noqa: S101 registered for it
+        _note(logging.WARNING, error)
+        return respond(of_database(error))
 
     handlers: dict[Any, Any] = {
         Problem: on_problem,
         Replay: on_replay,
         RequestValidationError: on_fields,
         HTTPException: on_http,
+        ClientDisconnect: on_gone,
         StaleDataError: on_stale,
-        DBAPIError: on_database,
-        PoolTimeout: on_database,
-        OSError: on_database,
-        TimeoutError: on_database,
-        Exception: on_any,
+        **dict.fromkeys(get_args(_DatabaseError), on_database),
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
+    app.add_middleware(LastResort)

@@ -13,8 +13,11 @@ from the class name and never changes: `class TicketNotResolved` is `urn:linli:p
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from http import HTTPStatus
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_JSON: Final = str | int | float | list | None
 
 
 def _words(name: str) -> list[str]:
@@ -45,11 +48,16 @@ class Problem(Exception):  # noqa: N818 the field's word for it (RFC 9457)
         """Give the stable identifier of this kind of problem."""
         return "urn:linli:problem:" + "-".join(_words(cls.__name__)).lower()
 
+    @classmethod
+    @cache
+    def template(cls) -> str:
+        """Give the English detail with the facts' places open."""
+        return " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split())
+
     @property
     def detail(self) -> str:
         """What happened and what to do, in English."""
-        text = " ".join((inspect.getdoc(type(self)) or "").split("\n\n")[0].split())
-        return text.format(**self.facts)
+        return self.template().format(**self.facts)
 
     def body(self, trace_id: str | None = None) -> dict[str, object]:
         """Give the problem details object: type, title, status, detail, Chinese words, facts, trace id."""
@@ -61,7 +69,7 @@ class Problem(Exception):  # noqa: N818 the field's word for it (RFC 9457)
             "detail": self.detail,
             "detail_zh": self.detail_zh.format(**self.facts),
         }
-        body |= {name: value for name, value in self.facts.items() if isinstance(value, str | int | float | list)}
+        body |= {name: value if isinstance(value, _JSON) else str(value) for name, value in self.facts.items()}
         if self.errors is not None:
             body["errors"] = self.errors
         if trace_id:
@@ -99,6 +107,13 @@ class OutsideScope(Forbidden):
 
     title_zh = "超出管辖范围"
     detail_zh = "单元 {unit} 不在当前令牌的管辖范围内。"
+
+
+class BeyondReach(Forbidden):
+    """What this would read or write lies outside of what your role covers."""
+
+    title_zh = "超出权限"
+    detail_zh = "此操作涉及的数据不在当前角色的权限范围内。"
 
 
 class NotFound(Problem):
@@ -180,6 +195,13 @@ class UnknownUnit(Unprocessable):
     detail_zh = "此处没有启用的单元 {unit}；若刚刚创建，请稍后重试。"
 
 
+class NotStorable(Unprocessable):
+    """A number is too large, or a text has characters that are none, such as a zero byte."""
+
+    title_zh = "无法保存"
+    detail_zh = "数值超出范围，或文本含有无效字符（如零字节）。"
+
+
 class KeyReused(Unprocessable):
     """This Idempotency-Key was used for another request. Take a new key for a new request."""
 
@@ -204,11 +226,11 @@ class TooManyRequests(Problem):
 
 
 class Unavailable(Problem):
-    """A part the platform needs does not answer just now; nothing was changed. Try again in a few seconds."""
+    """A part the platform needs does not answer. Try again in a few seconds; a POST with its Idempotency-Key."""
 
     status = 503
     title_zh = "服务暂不可用"
-    detail_zh = "平台所需的部分暂时没有响应，未做任何修改，请稍后重试。"
+    detail_zh = "平台所需的部分暂时没有响应，请稍后重试；POST 请沿用原 Idempotency-Key。"
     headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
 
 

@@ -1,14 +1,25 @@
 """Base classes of what goes over HTTP."""
 
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+
+_EXACT = 2**53
 
 
 class In(BaseModel):
     """A request body: unknown fields are refused, so that a misspelt one is not lost in silence."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_exact(cls, body: Any) -> Any:  # noqa: ANN401 whatever came
+        """Refuse numbers that JSON may have rounded: a unit sent as one could be read as another."""
+        for name, value in body.items() if isinstance(body, dict) else ():
+            if isinstance(value, int) and abs(value) > _EXACT:
+                raise ValueError(f"{name!r}: JSON may round it; send a unit as text (数值过大，单元代码请用文本)")
+        return body
 
 
 class Out(BaseModel):

@@ -124,7 +124,7 @@ class Principal:
             OutsideScope: 403.
         """
         if not self.covers(unit):
-            raise OutsideScope(unit=units.short(unit), permission="scope")
+            raise OutsideScope(unit=units.short(unit))
 
 
 class Tokens:

@@ -116,10 +116,10 @@ async def sleep(session: Transaction, _: Writer, seconds: float = 0) -> None:
 
 
 @router.post("/break")
-async def break_down(session: Transaction, _: Writer) -> None:
-    """Fail in a way that nobody has foreseen."""
+async def break_down(request: Request, session: Transaction, _: Writer) -> None:
+    """Fail in a way that nobody has foreseen, in words that quote the caller."""
     await session.execute(text("SELECT 1"))
-    raise ZeroDivisionError("secret words of a resident")
+    int((await request.body()).decode())
 
 
 @router.post("/sql")
