@@ -52,7 +52,9 @@ async def test_staff_of_elsewhere_find_nothing_and_change_nothing(
             method, path.replace(session, UNKNOWN).replace(centre, UNKNOWN), json=body, headers=any_version
         )
         assert str(foreign).replace(session, UNKNOWN).replace(centre, UNKNOWN) == str({**absent.json(), "trace_id": ""})
-    assert (await client.get("/bookings/v1/centres", params={"within": "310104003"})).json()["items"] == []
+    for path in ("/bookings/v1/centres", "/bookings/v1/sessions"):
+        assert (await client.get(path, params={"within": "310104003"})).status_code == 403
+        assert (await client.get(path)).json()["items"] == []
     assert (await client.get("/bookings/v1/sessions", params={"centre": centre})).json()["items"] == []
     assert await everything(bookings) == before
 
