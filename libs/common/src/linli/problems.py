@@ -218,11 +218,12 @@ class PreconditionRequired(Problem):
 
 
 class TooManyRequests(Problem):
-    """Too many requests. Try again in {seconds} seconds."""
+    """Too many requests. Try again after as many seconds as the Retry-After header says."""
 
     status = 429
     title_zh = "请求过于频繁"
-    detail_zh = "请求过于频繁，请在 {seconds} 秒后重试。"
+    detail_zh = "请求过于频繁，请在 Retry-After 所示的秒数后重试。"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "60"}
 
 
 class Unavailable(Problem):

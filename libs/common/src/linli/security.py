@@ -1,6 +1,7 @@
 """Who is calling and what they may do: tokens verified offline, roles with their permissions in one table."""
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from opentelemetry import trace
 from linli import units
 from linli.db import Scope
 from linli.problems import Forbidden, OutsideScope, Unauthorized, Unavailable
+
+_log = logging.getLogger(__name__)
 
 _PUBLIC: Final = {
     "units.read",
@@ -130,11 +133,14 @@ class Principal:
 class Tokens:
     """Verifies access tokens against the directory's published keys, without asking it for each.
 
-    Keys are kept while the directory is away; an unknown key id asks for them again, at most once in two
-    seconds. Verified tokens are remembered until they expire, 10,000 at most.
+    Keys are asked for again after five minutes, so that one withdrawn is no longer believed, and for an unknown key id,
+    at most once in two seconds; they are kept while the directory is away. Verified tokens are remembered until they
+    expire, 10,000 at most.
     """
 
-    _REFRESH: Final = 2.0
+    _PAUSE: Final = 2.0
+    _FRESH: Final = 300.0
+    _PATIENCE: Final = 3.0
     _REMEMBERED: Final = 10_000
 
     def __init__(self, jwks_url: str, issuer: str, audience: str) -> None:
@@ -143,7 +149,9 @@ class Tokens:
         self._audience = audience
         self._keys: dict[str, jwt.PyJWK] = {}
         self._asked = float("-inf")
+        self._read = float("-inf")
         self._asking = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
         self._verified: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
 
     async def ready(self) -> bool:
@@ -163,8 +171,10 @@ class Tokens:
         if known and known[0] > time.time():
             return known[1]
         try:
-            key_id = str(jwt.get_unverified_header(token).get("kid"))
-            key = await self._key(key_id)
+            header = jwt.get_unverified_header(token)
+            if str(header.get("typ")).lower() != "at+jwt":  # Another kind of token, if the directory ever signs one.
+                raise Unauthorized(reason="it is no access token (不是访问令牌)")
+            key = await self._key(str(header.get("kid")))
             claims = jwt.decode(
                 token,
                 key,
@@ -177,7 +187,7 @@ class Tokens:
             principal = _principal(claims)
         except jwt.ExpiredSignatureError as error:
             raise Unauthorized(reason="the token has expired (令牌已过期)") from error
-        except (jwt.PyJWTError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (jwt.PyJWTError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Unauthorized(reason="the token is not valid (令牌无效)") from error
         self._verified[token] = (float(claims["exp"]), principal)
         while len(self._verified) > self._REMEMBERED:
@@ -187,21 +197,27 @@ class Tokens:
     async def _key(self, key_id: str) -> jwt.PyJWK:
         if key_id not in self._keys:
             await self._fetch()
+        elif time.monotonic() - self._read > self._FRESH and not self._asking.locked():
+            # Nobody waits for it: the keys at hand are good enough meanwhile.
+            self._refreshing = asyncio.create_task(self._fetch())
         if not self._keys:
             raise Unavailable
         return self._keys[key_id]
 
     async def _fetch(self) -> None:
         async with self._asking:
-            if time.monotonic() - self._asked < self._REFRESH:
+            if time.monotonic() - self._asked < self._PAUSE:
                 return
-            self._asked = time.monotonic()
             try:
-                async with httpx.AsyncClient(timeout=3) as client:
+                async with asyncio.timeout(self._PATIENCE), httpx.AsyncClient() as client:
                     found = jwt.PyJWKSet.from_dict((await client.get(self._url)).raise_for_status().json())
-            except (httpx.HTTPError, ValueError, jwt.PyJWTError):
-                return
-            self._keys = {str(key.key_id): key for key in found.keys}
+                self._keys = {str(key.key_id): key for key in found.keys}
+                self._read = time.monotonic()
+            except (httpx.HTTPError, TimeoutError, ValueError, AttributeError, jwt.PyJWTError) as error:
+                _log.warning("no keys from %s: %s", self._url, type(error).__name__)
+            finally:
+                # From the end on, so that those who waited meanwhile don't ask one after the other.
+                self._asked = time.monotonic()
 
 
 def _principal(claims: dict[str, Any]) -> Principal:
