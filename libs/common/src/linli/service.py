@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from linli import deadletters, errors, health, telemetry
+from linli import deadletters, errors, health, telemetry, units
 from linli.asyncapi import asyncapi
 from linli.consumer import consuming
 from linli.db import Scope, create_engine, create_sessions, transaction
@@ -16,12 +16,13 @@ from linli.events import Event
 from linli.idempotency import Claim, Router
 from linli.inbox import Subscriptions
 from linli.limits import BodyLimit
+from linli.problems import OutsideScope
 from linli.relay import Relay
 from linli.security import Caller, Principal, Tokens
 from linli.settings import Settings
 from linli.units import UnitCode
 
-__all__ = ["OwnTransaction", "Router", "Transaction", "Within", "service"]
+__all__ = ["OwnTransaction", "PublicWithin", "Router", "Transaction", "Within", "service"]
 
 
 @asynccontextmanager
@@ -62,6 +63,18 @@ async def _within(
 
 Within = Annotated[int | None, Depends(_within)]
 """The query parameter `within` of a list: a unit inside the caller's scope, 403 for any other."""
+
+
+async def _within_public(
+    caller: Caller, within: Annotated[UnitCode | None, Query(description="At or below this unit (所在单元)")] = None
+) -> int | None:
+    if within is not None and not caller.scope.lo <= within <= caller.scope.hi:
+        raise OutsideScope(unit=units.short(within), permission="scope")
+    return within
+
+
+PublicWithin = Annotated[int | None, Depends(_within_public)]
+"""The same for what is public in a district: residents and grid workers may look in all of theirs."""
 
 
 def service(

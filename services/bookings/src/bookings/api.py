@@ -21,8 +21,7 @@ from linli.etags import IfMatch, set_etag
 from linli.paging import Page
 from linli.schemas import Paged
 from linli.security import Principal, require
-from linli.service import OwnTransaction, Router, Transaction
-from linli.units import UnitCode
+from linli.service import OwnTransaction, PublicWithin, Router, Transaction
 
 router = Router(prefix="/bookings/v1", tags=["bookings"])
 
@@ -43,7 +42,7 @@ async def list_centres(
     page: Annotated[Page, Depends()],
     request: Request,
     response: Response,
-    within: UnitCode | None = None,
+    within: PublicWithin,
 ) -> Paged[CentreOut]:
     """List the centres, by name."""
     rows, following = await page.of(
@@ -88,7 +87,7 @@ async def list_sessions(
     page: Annotated[Page, Depends()],
     request: Request,
     response: Response,
-    within: UnitCode | None = None,
+    within: PublicWithin,
     centre: UUID | None = None,
     since: Annotated[AwareDatetime | None, Query(alias="from", description="Starts then or later (起)")] = None,
     until: Annotated[AwareDatetime | None, Query(alias="to", description="Starts before (止)")] = None,

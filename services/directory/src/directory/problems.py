@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from sqlalchemy.exc import IntegrityError
 
-from linli.problems import Conflict, Forbidden, Problem, Unprocessable
+from linli.problems import Conflict, Forbidden, NotFound, Problem, Unprocessable
 
 
 class UnitExists(Conflict):
@@ -68,14 +68,14 @@ class GroupWouldBeSplit(Conflict):
     detail_zh = "三不破：{unit} 不在该楼栋所属居民小组的网格内。请在原网格内调整，或同时变更其居民小组。"
 
 
-class UnknownGroup(Unprocessable):
+class UnknownGroup(NotFound):
     """There is no residents' group {group} here."""
 
     title_zh = "居民小组不存在"
     detail_zh = "此处没有居民小组 {group}。"
 
 
-class UnknownStaff(Unprocessable):
+class UnknownStaff(NotFound):
     """There is no member of staff {staff} here."""
 
     title_zh = "人员不存在"

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, model_validator
 
 from linli.schemas import In, Line, Out
 from linli.units import Kind, UnitCode
@@ -75,6 +75,10 @@ class GroupOut(Out):
 
 class BuildingIn(In):
     """A building to create, or a row of an import; without an id it is known by its name within the community."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"unit": "310104003001001001", "name": "12号楼", "staircases": 3}]}
+    )
 
     id: UUID | None = None
     unit: UnitCode

@@ -66,7 +66,8 @@ async def create_building(session: AsyncSession, principal: Principal, site: Sit
 
     Raises:
         OutsideScope: 403.
-        UnknownUnit, WrongKind, UnknownGroup: 422.
+        UnknownUnit, WrongKind: 422.
+        UnknownGroup: 404.
         BuildingExists, GroupWouldBeSplit: 409.
     """
     await _must_be(session, principal, site.unit, Level.MICRO_GRID)
@@ -93,7 +94,8 @@ async def change_building(
 
     Raises:
         OutsideScope: 403.
-        UnknownUnit, WrongKind, UnknownGroup: 422.
+        UnknownUnit, WrongKind: 422.
+        UnknownGroup: 404.
         BuildingExists, GroupWouldBeSplit: 409.
     """
     principal.must_cover(building.unit)
@@ -176,14 +178,16 @@ async def import_buildings(session: AsyncSession, principal: Principal, sites: S
 
     Raises:
         OutsideScope: 403.
-        WrongRows: 422, naming each wrong row.
+        UnknownGroup: 404, naming each row whose group is not there or out of sight.
+        WrongRows: 422, naming each other wrong row.
         BuildingExists, GroupWouldBeSplit: 409, when somebody changed something at the same moment.
     """
     for unit in {site.unit for site in sites}:
         principal.must_cover(unit)
     district = units.district(sites[0].unit)
     known = await _ids_by_name(session, district, sites)
-    if errors := await _wrong_rows(session, district, sites, known):
+    grids = await _grids_of_groups(session, district, sites)
+    if errors := await _wrong_rows(session, district, sites, known, grids):
         raise WrongRows(errors=errors)
     columns = {
         "ids": [site.id or known.get(index) or uuid7() for index, site in enumerate(sites)],
@@ -210,18 +214,29 @@ async def _ids_by_name(session: AsyncSession, district: int, sites: Sequence[Sit
     return {row.place - 1: row.id for row in await session.execute(_BY_NAME, row)}
 
 
+async def _grids_of_groups(session: AsyncSession, district: int, sites: Sequence[Site]) -> dict[UUID, int]:
+    groups = {site.group for site in sites if site.group is not None}
+    if not groups:
+        return {}
+    found = await session.execute(
+        select(ResidentsGroup.id, ResidentsGroup.unit).where(
+            ResidentsGroup.district == district, ResidentsGroup.id.in_(groups)
+        )
+    )
+    grids = {row.id: row.unit for row in found}
+    if unknown := [(index, site.group) for index, site in enumerate(sites) if site.group in groups - grids.keys()]:
+        errors = [
+            wrong(f"#/buildings/{index}/group", f"there is no group {group}", f"没有居民小组 {group}")
+            for index, group in unknown
+        ]
+        raise UnknownGroup(group=str(unknown[0][1]), errors=errors)
+    return grids
+
+
 async def _wrong_rows(
-    session: AsyncSession, district: int, sites: Sequence[Site], known: dict[int, UUID]
+    session: AsyncSession, district: int, sites: Sequence[Site], known: dict[int, UUID], grids: dict[UUID, int]
 ) -> list[dict[str, str]]:
     active = await lock_active(session, (site.unit for site in sites))
-    grids: dict[UUID, int] = {}
-    if groups := {site.group for site in sites if site.group is not None}:
-        found = await session.execute(
-            select(ResidentsGroup.id, ResidentsGroup.unit).where(
-                ResidentsGroup.district == district, ResidentsGroup.id.in_(groups)
-            )
-        )
-        grids = {row.id: row.unit for row in found}
     errors = []
     first: dict[object, int] = {}
     for index, site in enumerate(sites):
@@ -244,7 +259,5 @@ def _faults(site: Site, district: int, active: set[int], grids: dict[UUID, int])
         yield "unit", "one import is for one district", "一次导入只能属于一个区"
     elif site.unit not in active:
         yield "unit", f"there is no active unit {unit}", f"没有启用的单元 {unit}"
-    elif site.group is not None and site.group not in grids:
-        yield "group", f"there is no group {site.group}", f"没有居民小组 {site.group}"
     elif site.group is not None and grids[site.group] != units.grid(site.unit):
         yield "group", f"{unit} is not in the group's grid", f"{unit} 不在该小组的网格内（三不破）"

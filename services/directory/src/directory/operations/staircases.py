@@ -39,7 +39,7 @@ async def appoint_head(
 
     Raises:
         OutsideScope: 403.
-        UnknownStaff: 422.
+        UnknownStaff: 404.
     """
     principal.must_cover(staircase.unit)
     if head is not None and await session.get(Staff, (staircase.district, head)) is None:
