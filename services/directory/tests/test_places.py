@@ -82,7 +82,8 @@ async def test_a_building_belongs_into_an_active_micro_grid_and_a_group_into_a_g
     answer = await manager.post("/directory/v1/buildings", json={"unit": GRID + "777", "name": named()})
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:linli:problem:unknown-unit")
     answer = await manager.post("/directory/v1/buildings", json={"unit": MICRO, "name": "x", "group": str(uuid4())})
-    assert (answer.status_code, answer.json()["type"]) == (422, "urn:linli:problem:unknown-group")
+    assert (answer.status_code, answer.json()["type"]) == (404, "urn:linli:problem:unknown-group")
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["#/group"]
 
 
 async def test_names_are_unique_where_people_use_them(manager: httpx.AsyncClient) -> None:
@@ -128,7 +129,6 @@ async def test_wrong_building_rows_are_named_and_nothing_is_taken_over(manager: 
         {"unit": GRID, "name": named()},
         {"unit": GRID + "777", "name": named()},
         {"unit": FAR_MICRO, "name": named(), "group": group["id"]},
-        {"unit": MICRO, "name": named(), "group": str(uuid4())},
         {"unit": MICRO, "name": taken["name"], "id": str(uuid4())},
     ]
     answer = await manager.post("/directory/v1/buildings/import", json={"buildings": rows})
@@ -138,9 +138,12 @@ async def test_wrong_building_rows_are_named_and_nothing_is_taken_over(manager: 
         "#/buildings/2/unit",
         "#/buildings/3/unit",
         "#/buildings/4/group",
-        "#/buildings/5/group",
-        "#/buildings/6/name",
+        "#/buildings/5/name",
     ]
+    rows.insert(1, {"unit": MICRO, "name": named(), "group": str(uuid4())})
+    answer = await manager.post("/directory/v1/buildings/import", json={"buildings": rows})
+    assert (answer.status_code, answer.json()["type"]) == (404, "urn:linli:problem:unknown-group")
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["#/buildings/1/group"]
     assert (await made(manager, "/buildings", unit=MICRO, name=name))["version"] == 1
 
 
@@ -149,7 +152,9 @@ async def test_a_staircase_gets_a_head_and_shows_without_one(manager: httpx.Asyn
     head = await made(manager, "/staff", unit=COMMUNITY, name="楼组长")
     first, second = await staircases(manager, building["id"])
     path = f"/staircases/{first['id']}"
-    assert (await change(manager, path, head=str(uuid4()))).status_code == 422
+    nobody = await change(manager, path, head=str(uuid4()))
+    assert (nobody.status_code, nobody.json()["type"]) == (404, "urn:linli:problem:unknown-staff")
+    assert [error["pointer"] for error in nobody.json()["errors"]] == ["#/head"]
     appointed = await change(manager, path, '"1"', head=head["id"])
     assert (appointed.json()["head"], appointed.headers["etag"]) == (head["id"], '"2"')
     without = await manager.get(f"/directory/v1/staircases?building={building['id']}&unstaffed=true")
@@ -196,7 +201,10 @@ async def test_places_out_of_reach_are_neither_seen_nor_made_nor_moved(directory
         assert (await client.post("/directory/v1/buildings/import", json={"buildings": [site]})).status_code == 403
     mine = await made(client, "/buildings", unit=MICRO, name=named())
     assert (await change(client, f"/buildings/{mine['id']}", unit=unit)).status_code in {403, 422}
-    assert (await change(client, f"/buildings/{mine['id']}", group=group["id"])).status_code == 422
+    answers = [await change(client, f"/buildings/{mine['id']}", group=id_) for id_ in (group["id"], str(uuid4()))]
+    assert {(answer.status_code, answer.json()["type"]) for answer in answers} == {
+        (404, "urn:linli:problem:unknown-group")
+    }
     stolen = {"id": theirs["id"], "unit": MICRO, "name": named()}
     answer = await client.post("/directory/v1/buildings/import", json={"buildings": [stolen]})
     assert answer.status_code in {403, 409, 200}

@@ -138,9 +138,13 @@ async def _check_group(session: AsyncSession, district: int, group: UUID | None,
         select(ResidentsGroup.unit).where(ResidentsGroup.district == district, ResidentsGroup.id == group)
     )
     if found is None:
-        raise UnknownGroup(group=str(group))
+        raise UnknownGroup(group=str(group), errors=[_no_group("#/group", group)])
     if found != units.grid(unit):
         raise GroupWouldBeSplit(unit=units.short(unit))
+
+
+def _no_group(pointer: str, group: UUID | None) -> dict[str, str]:
+    return wrong(pointer, f"there is no group {group}", f"没有居民小组 {group}")
 
 
 def _changed(building: Any) -> BuildingChanged:  # noqa: ANN401 an entity or a row of the same columns
@@ -225,10 +229,7 @@ async def _grids_of_groups(session: AsyncSession, district: int, sites: Sequence
     )
     grids = {row.id: row.unit for row in found}
     if unknown := [(index, site.group) for index, site in enumerate(sites) if site.group in groups - grids.keys()]:
-        errors = [
-            wrong(f"#/buildings/{index}/group", f"there is no group {group}", f"没有居民小组 {group}")
-            for index, group in unknown
-        ]
+        errors = [_no_group(f"#/buildings/{index}/group", group) for index, group in unknown]
         raise UnknownGroup(group=str(unknown[0][1]), errors=errors)
     return grids
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from directory.models import Staff, Staircase
-from directory.problems import UnknownStaff
+from directory.problems import UnknownStaff, wrong
 from linli.security import Principal
 
 _MORE: Final = text(
@@ -43,7 +43,8 @@ async def appoint_head(
     """
     principal.must_cover(staircase.unit)
     if head is not None and await session.get(Staff, (staircase.district, head)) is None:
-        raise UnknownStaff(staff=str(head))
+        nobody = wrong("#/head", f"there is no member of staff {head}", f"没有人员 {head}")
+        raise UnknownStaff(staff=str(head), errors=[nobody])
     staircase.head = head
     await session.flush()
     return staircase
