@@ -106,8 +106,8 @@ def _http(error: HTTPException, request: Request) -> Problem:
 
 _PASSING: Final = ("08", "53", "57P", "57014", "40001", "40P01", "55P03", "25006", "25P03")
 """SQLSTATEs of a database that is away, full, starting, too slow or in another's way: try again."""
-_NOT_STORABLE: Final = ("22003", "22021", "22P05")
-"""SQLSTATEs of a number out of range, and of characters that are none."""
+_NOT_STORABLE: Final = ("22000", "22003", "22021", "22P05")
+"""SQLSTATEs of a parameter that the driver refuses, a number out of range, and characters that are none."""
 _DatabaseError: TypeAlias = (
     DBAPIError | asyncpg.PostgresError | asyncpg.InterfaceError | PoolTimeout | OSError | TimeoutError
 )
@@ -117,7 +117,7 @@ def of_database(error: _DatabaseError) -> Problem:
     """Tell what an error of the database, or of the way to it, means to the caller."""
     cause = _cause(error)
     state = str(getattr(cause, "sqlstate", None) or "")
-    if state in _NOT_STORABLE or isinstance(cause, ValueError):  # The latter is asyncpg's own refusal of a parameter.
+    if state in _NOT_STORABLE:
         return NotStorable()
     # What does not come from a statement comes from the way to the database. A statement prepared before a migration
     # is no longer good, and prepared anew the next time.

@@ -1,11 +1,10 @@
 """Lists in pages by key: no row is skipped or repeated when others come and go."""
 
 import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -18,15 +17,19 @@ from sqlalchemy.sql.operators import desc_op
 from linli.problems import BadRequest
 
 LIMIT = 200
+_HALF = 2**63
 
 
 def _decode(kind: type, value: object) -> object:
+    """Read a key's value back; what the database could not even compare with is an error here."""
     if kind is datetime:
-        return datetime.fromisoformat(str(value))
+        return datetime.fromisoformat(str(value)).astimezone(UTC)
     if kind is UUID:
         return UUID(str(value))
-    if not isinstance(value, kind):
+    if type(value) is not kind or (isinstance(value, int) and not -_HALF <= value < _HALF):
         raise TypeError
+    if isinstance(value, str) and "\0" in value.encode().decode():
+        raise ValueError
     return value
 
 
@@ -72,9 +75,9 @@ class Page:
         names = [column.key for column in columns]
         filters = _filters(request)
         if self.cursor is not None:
-            after = tuple_(
-                *map(literal, self._read(self.cursor, filters, [column.type.python_type for column in columns]))
-            )
+            types = [column.type for column in columns]
+            values = self._read(self.cursor, filters, [type_.python_type for type_ in types])
+            after = tuple_(*map(literal, values, types))
             row = tuple_(*columns)
             statement = statement.where(row < after if descending else row > after)
         rows = (await session.scalars(statement.order_by(*key).limit(self.limit + 1))).all()
@@ -92,7 +95,7 @@ class Page:
         try:
             bound_to, *values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
             found = [_decode(kind, value) for kind, value in zip(kinds, values, strict=True)]
-        except (ValueError, TypeError, binascii.Error, RecursionError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise BadRequest(reason="the cursor is not one of ours (游标无效)") from error
         if bound_to != filters:
             raise BadRequest(reason="the cursor belongs to another list or filter (游标与筛选条件不符)")

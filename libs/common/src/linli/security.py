@@ -187,7 +187,7 @@ class Tokens:
             principal = _principal(claims)
         except jwt.ExpiredSignatureError as error:
             raise Unauthorized(reason="the token has expired (令牌已过期)") from error
-        except (jwt.PyJWTError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (jwt.PyJWTError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise Unauthorized(reason="the token is not valid (令牌无效)") from error
         self._verified[token] = (float(claims["exp"]), principal)
         while len(self._verified) > self._REMEMBERED:
