@@ -58,6 +58,8 @@ contracts: setup ## Check that released event contracts still hold 检查事件�
 lock: setup ## Pin the newest packages that fit, with hashes 更新依赖锁
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --generate-hashes \
 		--no-emit-index-url --no-header --upgrade --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra cli --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --constraint requirements.lock --quiet --output-file requirements-service.lock
 
 $(PLACE):
 	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
