@@ -1,10 +1,12 @@
-"""The gateway: Traefik's static and dynamic configuration.
+"""The gateway: Traefik's static and dynamic configuration, for the embedded stack and for containers.
 
 Traefik reads YAML, and JSON is YAML: no template and no further library.
 """
 
 import json
 import os
+from collections.abc import Mapping
+from pathlib import Path
 
 from linli_cli.console import Trouble
 from linli_cli.home import SERVICES, Home
@@ -29,18 +31,36 @@ def rate_limit() -> int:
 
 def write(home: Home) -> None:
     """Write both configuration files; Traefik follows changes of the dynamic one while it runs."""
-    for name, content in (("gateway.yml", _static(home)), ("routes.yml", _dynamic(home))):
-        (home.run / name).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+    addresses = {name: f"http://127.0.0.1:{home.service_port(name)}" for name in SERVICES}
+    routes_file = home.run / "routes.yml"
+    _write(home.run / "gateway.yml", static(f"127.0.0.1:{home.port}", f"127.0.0.1:{home.ping_port}", routes_file))
+    _write(routes_file, routes(addresses))
 
 
-def _static(home: Home) -> dict[str, object]:
+def _write(path: Path, content: Mapping[str, object]) -> None:
+    path.write_text(as_json(content), encoding="utf-8")
+
+
+def as_json(content: Mapping[str, object]) -> str:
+    """Write a configuration: JSON is YAML, and NATS reads it too as long as letters are not escaped."""
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def static(address: str, ping: str, routes_file: Path) -> dict[str, object]:
+    """Give what Traefik reads once, when it starts.
+
+    Args:
+        address: host and port on which it takes requests.
+        ping: host and port on which it tells that it is alive.
+        routes_file: where `routes` are.
+    """
     collector = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     static: dict[str, object] = {
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
         "log": {"level": "WARN", "format": "json"},
         "entryPoints": {
             "web": {
-                "address": f"127.0.0.1:{home.port}",
+                "address": address,
                 "transport": {
                     # A slow client may not hold a connection for ever.
                     "respondingTimeouts": {"readTimeout": "30s", "writeTimeout": "60s", "idleTimeout": "120s"},
@@ -53,10 +73,10 @@ def _static(home: Home) -> dict[str, object]:
                     "aliasHeadersStrategy": "delete",
                 },
             },
-            "ping": {"address": f"127.0.0.1:{home.ping_port}", "http": {"aliasHeadersStrategy": "delete"}},
+            "ping": {"address": ping, "http": {"aliasHeadersStrategy": "delete"}},
         },
         "ping": {"entryPoint": "ping"},
-        "providers": {"file": {"filename": str(home.run / "routes.yml"), "watch": True}},
+        "providers": {"file": {"filename": str(routes_file), "watch": True}},
         "serversTransport": {
             "maxIdleConnsPerHost": 200,
             # idle: shorter than uvicorn keeps a connection, so that none is used while it closes.
@@ -69,21 +89,25 @@ def _static(home: Home) -> dict[str, object]:
     return static
 
 
-def _dynamic(home: Home) -> dict[str, object]:
+def routes(addresses: Mapping[str, str]) -> dict[str, object]:
+    """Give what Traefik follows while it runs: which path leads to which service, and what happens on the way.
+
+    Args:
+        addresses: of each service.
+    """
     rate = rate_limit()
     # The trailing slash keeps /ticketsomething out. What matches no service goes to the directory,
     # which shows / and /docs and answers the rest as a problem.
     routers: dict[str, object] = {
         name: {"rule": f"PathPrefix(`/{name}/`)", "service": name, "entryPoints": ["web"], "middlewares": ["api"]}
-        for name in SERVICES
+        for name in addresses
     }
     routers["rest"] = {"rule": "PathPrefix(`/`)", "priority": 1, "service": "directory", "entryPoints": ["web"]}
     return {
         "http": {
             "routers": routers,
             "services": {
-                name: {"loadBalancer": {"servers": [{"url": f"http://127.0.0.1:{home.service_port(name)}"}]}}
-                for name in SERVICES
+                name: {"loadBalancer": {"servers": [{"url": address}]}} for name, address in addresses.items()
             },
             "middlewares": {
                 # 503 is a service's own word and stays; 502 and 504 are Traefik's.

@@ -1,7 +1,6 @@
 """The stack at a glance: every process with its command, order, port and environment."""
 
 import hashlib
-import json
 import os
 from pathlib import Path
 
@@ -19,9 +18,14 @@ def configure(home: Home) -> list[Program]:
     gateway.write(home)
     nats = home.run / "nats.conf"
     nats.touch(mode=0o600)  # it carries passwords
-    content = streams.server_configuration(home, streams.subscriptions())
-    # Its format is JSON but for \u escapes.
-    nats.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+    content = streams.server_configuration(
+        streams.subscriptions(),
+        streams.passwords(home),
+        listen=f"127.0.0.1:{home.nats_port}",
+        monitor=f"127.0.0.1:{home.monitor_port}",
+        store=str(home.data / "nats"),
+    )
+    nats.write_text(gateway.as_json(content), encoding="utf-8")
     return [
         Program(
             "postgres",

@@ -1,7 +1,7 @@
-"""NATS JetStream of the embedded stack: its server, its users with least rights, and the streams."""
+"""NATS JetStream, embedded or in a container: its server, its users with least rights, and the streams."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -14,6 +14,8 @@ from linli_cli.home import SERVICES, Home
 if TYPE_CHECKING:
     from linli.inbox import Subscriptions
 
+ADMIN = "admin"
+"""The user who makes streams and consumers."""
 _SECONDS = 10
 
 
@@ -32,25 +34,36 @@ def subscriptions() -> "list[Subscriptions]":
     ]
 
 
-def server_configuration(home: Home, services: "Iterable[Subscriptions]") -> dict[str, object]:
-    """Give the server's configuration; its format takes JSON."""
+def passwords(home: Home) -> dict[str, str]:
+    """Give the password of every user of the broker."""
+    return {user: home.secret(f"nats_{user}") for user in (*SERVICES, ADMIN)}
+
+
+def server_configuration(
+    services: "Iterable[Subscriptions]", passwords: Mapping[str, str], *, listen: str, monitor: str, store: str
+) -> dict[str, object]:
+    """Give the server's configuration; its format takes JSON without escaped letters.
+
+    Args:
+        services: what each listens to: it may do that, tell its own events, and nothing else.
+        passwords: by user.
+        listen: host and port for clients.
+        monitor: host and port on which the server tells its state.
+        store: folder of the streams.
+    """
     from linli.streams import nats_permissions  # noqa: PLC0415 as above
 
     users: list[dict[str, object]] = [
-        {
-            "user": one.service,
-            "password": home.secret(f"nats_{one.service}"),
-            "permissions": nats_permissions(one.service, one),
-        }
+        {"user": one.service, "password": passwords[one.service], "permissions": nats_permissions(one.service, one)}
         for one in services
     ]
-    users.append({"user": "admin", "password": home.secret("nats_admin")})
+    users.append({"user": ADMIN, "password": passwords[ADMIN]})
     return {
         "server_name": "linli",
-        "listen": f"127.0.0.1:{home.nats_port}",
-        "http": f"127.0.0.1:{home.monitor_port}",
+        "listen": listen,
+        "http": monitor,
         "jetstream": {
-            "store_dir": str(home.data / "nats"),
+            "store_dir": store,
             "sync_interval": "always",  # an acknowledged event is on the disk
             "max_memory_store": 64 * 2**20,
         },
@@ -58,12 +71,12 @@ def server_configuration(home: Home, services: "Iterable[Subscriptions]") -> dic
     }
 
 
-async def ensure(home: Home) -> None:
-    """Create the streams and consumers that are missing."""
+async def ensure(address: str) -> None:
+    """Create the streams and consumers that are missing, as the broker's administrator."""
     from linli.streams import ensure_streams  # noqa: PLC0415 as above
 
     async with asyncio.timeout(3 * _SECONDS):
-        client = await nats.connect(url(home, "admin"), connect_timeout=_SECONDS, max_reconnect_attempts=3)
+        client = await nats.connect(address, connect_timeout=_SECONDS, max_reconnect_attempts=3)
         try:
             await ensure_streams(client.jetstream(timeout=_SECONDS), subscriptions())
         finally:
@@ -75,4 +88,4 @@ def streams() -> None:
     home = Home.find()
     home.require()
     with step("Event streams are there", "事件流已就绪"):
-        asyncio.run(ensure(home))
+        asyncio.run(ensure(url(home, ADMIN)))

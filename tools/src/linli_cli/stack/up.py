@@ -98,7 +98,8 @@ async def _provision(home: Home) -> None:
     from linli.bootstrap import provision  # noqa: PLC0415 loaded while the stores start
 
     await asyncio.gather(
-        provision(database.superuser_url(home), SERVICES, database.passwords(home)), streams.ensure(home)
+        provision(database.superuser_url(home), SERVICES, database.passwords(home)),
+        streams.ensure(streams.url(home, streams.ADMIN)),
     )
 
 
