@@ -50,6 +50,11 @@ async def made(client: httpx.AsyncClient, path: str, status: int = 201, /, **bod
     return found
 
 
+async def move(client: httpx.AsyncClient, path: str, etag: str = "*", /) -> httpx.Response:
+    """Do something to what is as its ETag says."""
+    return await client.post(f"/directory/v1{path}", headers={"If-Match": etag})
+
+
 async def change(client: httpx.AsyncClient, path: str, etag: str = "*", /, **body: object) -> httpx.Response:
     """Change something that is as its ETag says."""
     return await client.patch(f"/directory/v1{path}", json=body, headers={"If-Match": etag})

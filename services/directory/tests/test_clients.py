@@ -10,7 +10,7 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from services.directory.tests.conftest import COMMUNITY, DISTRICT, FOREIGN, GRID, SIBLING, STREET, made
+from services.directory.tests.conftest import COMMUNITY, DISTRICT, FOREIGN, GRID, SIBLING, STREET, made, move
 
 from linli.testing import Running
 
@@ -197,10 +197,9 @@ async def test_apps_out_of_reach_look_like_apps_that_are_not_there(directory: Ru
     path = f"/directory/v1/apps/{foreign['client_id']}"
     for attempt in (
         await admin.get(path),
-        await admin.post(f"{path}/rotate-secret"),
-        await admin.post(f"{path}/disable"),
-        await admin.get(f"/directory/v1/apps?within={FOREIGN}"),
+        *[await move(admin, f"/apps/{foreign['client_id']}/{step}") for step in ("rotate-secret", "disable")],
     ):
         assert attempt.status_code == 404
+    assert (await admin.get(f"/directory/v1/apps?within={FOREIGN}")).status_code == 403
     for role, unit in (("street_admin", STREET), ("community_manager", COMMUNITY), ("app", SIBLING)):
         assert (await directory.client(role, unit).get("/directory/v1/apps")).status_code == 403

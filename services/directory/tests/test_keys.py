@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import jwt
 import pytest
-from services.directory.tests.conftest import DISTRICT
+from services.directory.tests.conftest import DISTRICT, move
 
 from directory.app import create_app
 from directory.bootstrap import PLATFORM_CLIENT, BootstrapSettings, bootstrap
@@ -53,7 +53,7 @@ async def test_the_bootstrap_makes_the_platforms_client_and_may_run_twice(direct
     await equip(directory)
     claims = jwt.decode(await token(directory), options={"verify_signature": False})
     assert (claims["roles"], claims["unit"], claims["sub"]) == (["operator"], "0", str(PLATFORM_CLIENT))
-    answer = await directory.client("operator", "0").post(f"/directory/v1/apps/{PLATFORM_CLIENT}/disable")
+    answer = await move(directory.client("operator", "0"), f"/apps/{PLATFORM_CLIENT}/disable")
     assert answer.status_code == 403
     for role, unit in (("district_admin", DISTRICT), ("operator", "0")):
         listed = await directory.client(role, unit).get("/directory/v1/apps")

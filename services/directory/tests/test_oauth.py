@@ -11,7 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from services.directory.tests.conftest import COMMUNITY, DISTRICT, FOREIGN, GRID, MICRO, OTHER_MICRO, STREET, made
+from services.directory.tests.conftest import COMMUNITY, DISTRICT, FOREIGN, GRID, MICRO, OTHER_MICRO, STREET, made, move
 
 from linli.testing import Running
 
@@ -135,7 +135,8 @@ async def test_a_wrong_unknown_or_disabled_client_is_refused_in_the_same_words(d
     app = await an_app(directory)
     disabled = await an_app(directory)
     client = directory.client("district_admin", DISTRICT)
-    answer = await client.post(f"/directory/v1/apps/{disabled['client_id']}/disable")
+    assert (await client.post(f"/directory/v1/apps/{disabled['client_id']}/disable")).status_code == 428
+    answer = await move(client, f"/apps/{disabled['client_id']}/disable", '"1"')
     assert answer.json()["active"] is False
     answers = [
         await directory.client().post(TOKEN, data={"grant_type": "client_credentials"}, auth=auth)
@@ -156,7 +157,10 @@ async def test_a_wrong_unknown_or_disabled_client_is_refused_in_the_same_words(d
 async def test_a_rotated_secret_replaces_the_old_one(directory: Running) -> None:
     app = await an_app(directory)
     client = directory.client("district_admin", DISTRICT)
-    rotated = await made(client, f"/apps/{app['client_id']}/rotate-secret", 200)
+    path = f"/apps/{app['client_id']}/rotate-secret"
+    assert (await client.post(f"/directory/v1{path}")).status_code == 428
+    rotated = (await move(client, path, '"1"')).json()
+    assert (rotated["version"], (await move(client, path, '"1"')).status_code) == (2, 412)
     form = {"grant_type": "client_credentials"}
     old = await directory.client().post(TOKEN, data=form, auth=(app["client_id"], app["secret"]))
     refused(old, "invalid_client", 401)
@@ -216,7 +220,7 @@ async def test_staff_get_their_highest_role_or_the_one_they_choose(directory: Ru
         answer = await exchange(directory, id_token(subject), scope=scope)
         claims = await claims_of(directory, answer)
         assert (answer.json()["scope"], claims["grids"]) == (scope, [])
-    await made(client, f"/assignments/{held['id']}/end", 200)
+    assert (await move(client, f"/assignments/{held['id']}/end")).status_code == 200
     for scope in (f"volunteer@{COMMUNITY}", f"street_admin@{STREET}", f"grid_worker@{GRID}"):
         refused(await exchange(directory, id_token(subject), scope=scope), "invalid_scope")
 

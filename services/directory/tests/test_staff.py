@@ -12,6 +12,7 @@ from services.directory.tests.conftest import (
     STREET,
     change,
     made,
+    move,
 )
 
 from linli.testing import Running
@@ -24,13 +25,15 @@ async def test_staff_are_taken_on_and_assigned_and_others_are_told_without_names
     assert (held["staff"], held["role"], held["unit"], held["active"]) == (staff["id"], "grid_worker", GRID, True)
     told = (await directory.events("directory.assignment.v1"))[-1]
     assert (told["staff"], told["role"], told["unit"], told["active"]) == (staff["id"], "grid_worker", GRID, True)
-    ended = await made(client, f"/assignments/{held['id']}/end", 200)
+    assert (await client.post(f"/directory/v1/assignments/{held['id']}/end")).status_code == 428
+    ended = (await move(client, f"/assignments/{held['id']}/end", '"1"')).json()
     assert ended["active"] is False
     assert ended["ended_at"]
     told = (await directory.events("directory.assignment.v1"))[-1]
     assert (told["assignment"], told["active"], told["sequence"]) == (held["id"], False, 2)
     assert "王小明" not in str(await directory.events())
-    answer = await client.post(f"/directory/v1/assignments/{held['id']}/end")
+    assert (await move(client, f"/assignments/{held['id']}/end", '"1"')).status_code == 412
+    answer = await move(client, f"/assignments/{held['id']}/end", '"2"')
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:linli:problem:assignment-ended")
 
 
@@ -42,7 +45,7 @@ async def test_a_role_is_held_once_at_a_unit_and_again_after_it_ended(directory:
     answer = await client.post(f"/directory/v1{path}", json={"role": "grid_worker", "unit": GRID})
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:linli:problem:already-assigned")
     await made(client, path, role="grid_worker", unit=OTHER_GRID)
-    await made(client, f"/assignments/{held['id']}/end", 200)
+    assert (await move(client, f"/assignments/{held['id']}/end")).status_code == 200
     await made(client, path, role="grid_worker", unit=GRID)
     answer = await client.get(f"/directory/v1{path}")
     assert [item["active"] for item in answer.json()["items"]] == [False, True, True]
@@ -84,7 +87,7 @@ async def test_a_role_is_ended_only_from_above(directory: Running) -> None:
     street, community = directory.client("street_admin", STREET), directory.client("community_manager", COMMUNITY)
     staff = await made(street, "/staff", name="钱", unit=COMMUNITY)
     held = await made(street, f"/staff/{staff['id']}/assignments", role="community_manager", unit=COMMUNITY)
-    answer = await community.post(f"/directory/v1/assignments/{held['id']}/end")
+    answer = await move(community, f"/assignments/{held['id']}/end")
     assert (answer.status_code, answer.json()["type"]) == (403, "urn:linli:problem:role-too-high")
 
 
@@ -156,13 +159,13 @@ async def test_staff_out_of_reach_look_like_staff_that_are_not_there(directory: 
     attempts = [
         await client.get(f"/directory/v1/staff/{staff['id']}"),
         await client.get(f"/directory/v1/staff/{staff['id']}/assignments"),
-        await client.get(f"/directory/v1/staff?within={home}"),
-        await client.get(f"/directory/v1/assignments?within={home}"),
         await change(client, f"/staff/{staff['id']}", name="x"),
         await client.post(f"/directory/v1/staff/{staff['id']}/assignments", json={"role": "volunteer", "unit": GRID}),
-        await client.post(f"/directory/v1/assignments/{held['id']}/end"),
+        await move(client, f"/assignments/{held['id']}/end"),
     ]
-    assert [answer.status_code for answer in attempts] == [404] * 7
+    assert [answer.status_code for answer in attempts] == [404] * 5
+    for path in ("staff", "assignments"):
+        assert (await client.get(f"/directory/v1/{path}?within={home}")).status_code == 403
     answer = await client.post("/directory/v1/staff", json={"name": "x", "unit": home})
     assert answer.status_code == 403
     mine = await made(client, "/staff", name="郑", unit=COMMUNITY)

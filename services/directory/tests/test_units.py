@@ -13,6 +13,7 @@ from services.directory.tests.conftest import (
     change,
     grow,
     made,
+    move,
 )
 
 from linli.testing import Running
@@ -172,7 +173,7 @@ async def test_units_without_staff_are_listed_until_somebody_is_assigned(directo
         held = await made(client, f"/staff/{staff['id']}/assignments", role=role, unit=code)
         codes.remove(code)
         assert [unit["code"] for unit in await pages(client, path)] == codes
-    await made(client, f"/assignments/{held['id']}/end", 200)
+    assert (await move(client, f"/assignments/{held['id']}/end")).status_code == 200
     micro_grids = [unit["code"] for unit in await pages(client, path + "&kind=micro_grid")]
     assert micro_grids == ["310104030001001001"]
     assert (await directory.client("resident", DISTRICT).get(f"/directory/v1{path}")).status_code == 403
@@ -194,10 +195,12 @@ async def test_everybody_sees_the_units_of_his_district_and_changes_none(
 @pytest.mark.parametrize("code", [FOREIGN, SIBLING, DISTRICT, "0", "310104999"])
 async def test_units_out_of_reach_look_like_units_that_are_not_there(directory: Running, code: str) -> None:
     client = directory.client("street_admin", STREET)
-    for path in (f"/units/{code}", f"/units/{code}/children", f"/units?within={code}"):
+    for path in (f"/units/{code}", f"/units/{code}/children"):
         answer = await client.get(f"/directory/v1{path}")
         assert answer.status_code == 404
         assert answer.json()["detail"] == f"There is no unit {code}, or you may not see it."
+    answer = await client.get(f"/directory/v1/units?within={code}")
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:linli:problem:outside-scope")
     assert (await change(client, f"/units/{code}", name="x")).status_code == 404
     for body in (rows(f"{code}001"), rows(f"{code[:6]}777")):
         if len(body[0]["code"]) in {9, 12} and code != "0":

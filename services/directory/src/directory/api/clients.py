@@ -6,18 +6,18 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from directory.api.units import In, Pages
+from directory.api.units import Pages
 from directory.keys import SigningKeys
 from directory.models import AppClient
 from directory.operations import clients as operations
 from directory.operations.lookup import find, within_unit
 from directory.schemas import AppIn, AppOut, AppSecretOut, ProviderIn, ProviderOut, SigningKeyOut
-from linli.etags import IfMatchIfAny, set_etag
+from linli.etags import IfMatch, IfMatchIfAny, set_etag
 from linli.idempotency import Claim
 from linli.problems import PreconditionFailed, PreconditionRequired
 from linli.schemas import Paged
 from linli.security import Principal, require
-from linli.service import Router, Transaction
+from linli.service import Router, Transaction, Within
 from linli.units import PLATFORM, UnitCode
 
 router = Router(prefix="/directory/v1", tags=["clients"])
@@ -56,9 +56,9 @@ def _with_secret(request: Request, response: Response, app: AppClient, secret: s
 
 @router.get("/apps")
 async def list_apps(
-    session: Transaction, principal: Apps, page: Pages, request: Request, response: Response, within: In = None
+    session: Transaction, principal: Apps, page: Pages, request: Request, response: Response, within: Within
 ) -> Paged[AppOut]:
-    """List street apps (街道应用) at or below a unit."""
+    """List street apps (街道应用) at or below a unit, your own by default."""
     found = await within_unit(session, AppClient, principal.unit if within is None else within)
     rows, following = await page.of(session, found, key=(AppClient.id,), request=request, response=response)
     return Paged(items=[AppOut.model_validate(row) for row in rows], next=following)
@@ -84,18 +84,22 @@ async def get_app(client_id: UUID, session: Transaction, _: Apps, response: Resp
 
 @router.post("/apps/{client_id}/rotate-secret")
 async def rotate_secret(
-    client_id: UUID, session: Transaction, principal: Apps, request: Request, response: Response
+    client_id: UUID, session: Transaction, principal: Apps, match: IfMatch, request: Request, response: Response
 ) -> AppSecretOut:
     """Give an app a new secret, shown once; the old one ends at once."""
     app = await find(session, AppClient, client_id, "app", lock=True)
+    match.check(app)
     secret = await operations.rotate_secret(session, principal, app)
     return _with_secret(request, response, app, secret)
 
 
 @router.post("/apps/{client_id}/disable")
-async def disable_app(client_id: UUID, session: Transaction, principal: Apps, response: Response) -> AppOut:
+async def disable_app(
+    client_id: UUID, session: Transaction, principal: Apps, match: IfMatch, response: Response
+) -> AppOut:
     """Stop giving tokens to an app."""
     app = await find(session, AppClient, client_id, "app", lock=True)
+    match.check(app)
     app = await operations.disable_app(session, principal, app)
     set_etag(response, app)
     return AppOut.model_validate(app)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from directory.api.units import In, Pages, Reader
+from directory.api.units import Pages, Reader
 from directory.models import Building, ResidentsGroup, Staircase
 from directory.operations import places as operations
 from directory.operations import staircases
@@ -24,7 +24,7 @@ from directory.schemas import (
 from linli.etags import IfMatch, set_etag
 from linli.schemas import Paged
 from linli.security import Principal, require
-from linli.service import Router, Transaction
+from linli.service import PublicWithin, Router, Transaction, Within
 
 router = Router(prefix="/directory/v1", tags=["places"])
 Writer = Annotated[Principal, require("places.write")]
@@ -33,9 +33,9 @@ StaffReader = Annotated[Principal, require("staff.read")]
 
 @router.get("/groups")
 async def list_groups(
-    session: Transaction, principal: Reader, page: Pages, request: Request, response: Response, within: In = None
+    session: Transaction, principal: Reader, page: Pages, request: Request, response: Response, within: PublicWithin
 ) -> Paged[GroupOut]:
-    """List residents' groups (居民小组) at or below a unit."""
+    """List residents' groups (居民小组) at or below a unit, your own by default."""
     found = await within_unit(session, ResidentsGroup, principal.unit if within is None else within)
     rows, following = await page.of(session, found, key=(ResidentsGroup.id,), request=request, response=response)
     return Paged(items=[GroupOut.model_validate(row) for row in rows], next=following)
@@ -56,10 +56,10 @@ async def list_buildings(
     page: Pages,
     request: Request,
     response: Response,
-    within: In = None,
+    within: PublicWithin,
     group: UUID | None = None,
 ) -> Paged[BuildingOut]:
-    """List buildings (楼栋) at or below a unit, all or those of one residents' group."""
+    """List buildings (楼栋) at or below a unit, your own by default: all, or those of one residents' group."""
     found = await within_unit(session, Building, principal.unit if within is None else within)
     if group is not None:
         found = found.where(Building.group_id == group)
@@ -111,11 +111,11 @@ async def list_staircases(
     page: Pages,
     request: Request,
     response: Response,
-    within: In = None,
+    within: Within,
     building: UUID | None = None,
     unstaffed: Annotated[bool, Query(description="Only staircases without a head (没有楼组长)")] = False,
 ) -> Paged[StaircaseOut]:
-    """List staircases (楼组) at or below a unit."""
+    """List staircases (楼组) at or below a unit, your own by default."""
     found = await within_unit(session, Staircase, principal.unit if within is None else within)
     if building is not None:
         found = found.where(Staircase.building_id == building)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from directory.api.units import In, Pages
+from directory.api.units import Pages
 from directory.models import Assignment, Staff
 from directory.operations import staff as operations
 from directory.operations.lookup import find
@@ -13,7 +13,7 @@ from directory.schemas import AssignmentIn, AssignmentOut, Role, StaffChange, St
 from linli.etags import IfMatch, set_etag
 from linli.schemas import Paged
 from linli.security import Principal, require
-from linli.service import Router, Transaction
+from linli.service import Router, Transaction, Within
 
 router = Router(prefix="/directory/v1", tags=["staff"])
 Reader = Annotated[Principal, require("staff.read")]
@@ -28,10 +28,10 @@ async def list_staff(
     page: Pages,
     request: Request,
     response: Response,
-    within: In = None,
+    within: Within,
     role: Having = None,
 ) -> Paged[StaffOut]:
-    """List the staff (人员) whose home is at or below a unit."""
+    """List the staff (人员) whose home is at or below a unit, your own by default."""
     found = await operations.staff_within(session, principal.unit if within is None else within, role)
     rows, following = await page.of(session, found, key=(Staff.id,), request=request, response=response)
     return Paged(items=[StaffOut.model_validate(row) for row in rows], next=following)
@@ -94,10 +94,10 @@ async def list_assignments(
     page: Pages,
     request: Request,
     response: Response,
-    within: In = None,
+    within: Within,
     role: Having = None,
 ) -> Paged[AssignmentOut]:
-    """List the roles that are held now at or below a unit."""
+    """List the roles that are held now at or below a unit, your own by default."""
     found = await operations.assignments_within(session, principal.unit if within is None else within, role)
     rows, following = await page.of(session, found, key=(Assignment.id,), request=request, response=response)
     return Paged(items=[AssignmentOut.model_validate(row) for row in rows], next=following)
@@ -105,10 +105,11 @@ async def list_assignments(
 
 @router.post("/assignments/{assignment}/end")
 async def end_assignment(
-    assignment: UUID, session: Transaction, principal: Writer, response: Response
+    assignment: UUID, session: Transaction, principal: Writer, match: IfMatch, response: Response
 ) -> AssignmentOut:
     """End a role."""
     found = await find(session, Assignment, assignment, "assignment", lock=True)
+    match.check(found)
     found = await operations.end_assignment(session, principal, found)
     set_etag(response, found)
     return AssignmentOut.model_validate(found)

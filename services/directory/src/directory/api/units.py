@@ -13,14 +13,13 @@ from linli.paging import Page
 from linli.problems import Forbidden
 from linli.schemas import Paged
 from linli.security import Principal, require
-from linli.service import Router, Transaction
+from linli.service import PublicWithin, Router, Transaction
 from linli.units import Kind, UnitCode, short
 
 router = Router(prefix="/directory/v1", tags=["units"])
 Reader = Annotated[Principal, require("units.read")]
 Writer = Annotated[Principal, require("units.write")]
 Pages = Annotated[Page, Depends()]
-In = Annotated[UnitCode | None, Query(description="At or below this unit; your own by default (所在单元)")]
 
 
 @router.get("/units")
@@ -31,7 +30,7 @@ async def list_units(
     page: Pages,
     request: Request,
     response: Response,
-    within: In = None,
+    within: PublicWithin,
     kind: Kind | None = None,
     unstaffed: Annotated[
         bool,
@@ -40,7 +39,7 @@ async def list_units(
         ),
     ] = False,
 ) -> Paged[UnitOut]:
-    """List units at or below one."""
+    """List units at or below one, your own by default."""
     if unstaffed and "staff.read" not in principal.permissions:
         raise Forbidden(permission="staff.read")
     found = await operations.units_within(
