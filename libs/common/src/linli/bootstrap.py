@@ -11,6 +11,7 @@ import asyncpg
 
 WAYS: Final = ("linli_scoped", "linli_worker", "linli_person")
 """What a transaction of any service may become."""
+_LOCK: Final = 7105636
 _GROUPS: Final = (*WAYS, "linli_issuer", "linli_relay")
 
 
@@ -29,12 +30,16 @@ async def provision(superuser_url: str, services: Iterable[str], passwords: Mapp
     """
     connection = await asyncpg.connect(superuser_url, timeout=10)
     try:
+        # Two at once would both find a role missing; the lock ends with the connection.
+        await connection.execute(f"SET lock_timeout = '60s'; SELECT pg_advisory_lock({_LOCK})")
         for group in _GROUPS:
             await _ensure_role(connection, group, "NOLOGIN")
         for service in services:
             for login in logins(service):
                 await _ensure_role(connection, login, "LOGIN")
-                await connection.execute(f"ALTER ROLE {login} PASSWORD {_quote(passwords[login])}")
+                # PostgreSQL quotes it itself: ALTER ROLE takes no parameters.
+                alter = "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)"
+                await connection.execute(await connection.fetchval(alter, login, passwords[login]))
             await _grant_roles(connection, service)
             await _ensure_database(connection, service, superuser_url)
     finally:
@@ -68,8 +73,3 @@ async def _ensure_database(connection: asyncpg.Connection, service: str, superus
         await inside.execute(f"ALTER SCHEMA public OWNER TO {owner}")
     finally:
         await inside.close()
-
-
-def _quote(literal: str) -> str:
-    """Quote a literal for a statement that takes no parameters (ALTER ROLE)."""
-    return "'" + literal.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from linli.db import async_url
 
+_LOCK = 7105633
 _RANGE = "{column} BETWEEN current_setting('app.lo')::bigint AND current_setting('app.hi')::bigint"
 _DISTRICTS = (
     "district BETWEEN (current_setting('app.lo')::bigint / 1000000000000)::integer"
@@ -60,7 +61,9 @@ def _upgrade(connection: Connection, service: str, revision: str) -> None:
     with EnvironmentContext(config, script, fn=steps) as environment:
         environment.configure(connection=connection)
         with environment.begin_transaction():
-            connection.execute(text("SELECT pg_advisory_xact_lock(7105633)"))
+            # Another migration may take its time; a table that is in use may not hold up its users behind us.
+            connection.execute(text("SET LOCAL lock_timeout = '5min'"))
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             connection.execute(text("SET LOCAL lock_timeout = '5s'"))
             environment.run_migrations()
 
@@ -74,7 +77,7 @@ def chassis(*, known_units: bool) -> None:
 
 def sql(name: str) -> None:
     """Create what a file of `linli/sql` holds, such as `data_key` and `audit` for services with personal data."""
-    for statement in files("linli").joinpath(f"sql/{name}.sql").read_text().split(";\n\n"):
+    for statement in files("linli").joinpath(f"sql/{name}.sql").read_text("utf-8").split(";\n\n"):
         op.execute(statement)
 
 
