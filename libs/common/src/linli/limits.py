@@ -22,7 +22,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > BODY:
+        if not announced.isdigit() or len(announced) > len(str(BODY)) or int(announced) > BODY:
             await respond(BodyTooLarge(limit=BODY))(scope, receive, send)
             return
         read = 0
