@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from linli import deadletters, errors, health, telemetry, units
+from linli import deadletters, errors, health, openapi, telemetry, units
 from linli.asyncapi import asyncapi
 from linli.consumer import consuming
 from linli.db import Scope, create_engine, create_sessions, transaction
@@ -123,6 +123,7 @@ def service(
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
+        responses=openapi.PROBLEM,
     )
     app.add_middleware(BodyLimit)
     errors.add_handlers(app)
@@ -130,6 +131,7 @@ def service(
     for router in routers:
         app.include_router(router)
     app.include_router(deadletters.router(name, subscriptions))
+    openapi.list_problems(app, name)
     document: dict[str, Any] = asyncapi(name, publishes, subscriptions)
 
     @app.get(f"/{name}/v1/asyncapi.json", include_in_schema=False)
