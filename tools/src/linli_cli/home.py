@@ -1,4 +1,7 @@
-"""The embedded stack's home `.linli/`: where its data, secrets, logs and port are."""
+"""A platform's home: where its secrets and its port are, and the embedded stack's data and logs.
+
+The embedded stack has `.linli/`; a deployment in containers has the folder that `linli init` made.
+"""
 
 import base64
 import os
@@ -6,6 +9,8 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from dotenv import dotenv_values
 
 from linli_cli.console import Trouble
 
@@ -18,7 +23,7 @@ _HIGHEST_OFFSET = 24
 
 @dataclass(frozen=True)
 class Home:
-    """Paths, ports and secrets of one embedded stack."""
+    """Paths, ports and secrets of one platform."""
 
     root: Path
     port: int
@@ -26,11 +31,34 @@ class Home:
 
     @classmethod
     def find(cls) -> "Home":
-        """Give the stack of `LINLI_HOME`, or the one beside the Makefile, on the port it was last started on."""
+        """Give the platform of `LINLI_HOME`, or the stack beside the Makefile, on the port it was last started on."""
         root = Path(os.environ.get("LINLI_HOME") or PROJECT / ".linli").absolute()
+        if (root / ".env").exists():
+            return cls(root, int(dotenv_values(root / ".env")["LINLI_PORT"] or _DEFAULT_PORT))
         remembered = root / "run" / "port"
         port = int(remembered.read_text()) if remembered.exists() else (wished_port() or _DEFAULT_PORT)
         return cls(root, port)
+
+    @classmethod
+    def embedded(cls) -> "Home":
+        """Give the same, for commands that handle the embedded stack's own processes.
+
+        Raises:
+            Trouble: when it is a deployment in containers.
+        """
+        home = cls.find()
+        if home.in_containers:
+            raise Trouble(
+                f"{home.root} runs in containers; this command is for the embedded stack.",
+                f"{home.root} 以容器方式运行，此命令仅用于嵌入式环境。",
+                hint=f"cd {home.root} && docker compose --help",
+            )
+        return home
+
+    @property
+    def in_containers(self) -> bool:
+        """Whether `linli init` made it."""
+        return (self.root / ".env").exists()
 
     @property
     def data(self) -> Path:
@@ -120,12 +148,12 @@ class Home:
         return self.secret("master_key", lambda: base64.b64encode(secrets.token_bytes(32)).decode())
 
     def require(self) -> None:
-        """Refuse when there is no embedded stack here.
+        """Refuse when there is no platform here.
 
         Raises:
             Trouble: when none was ever started.
         """
-        if not (self.run / "port").exists():
+        if not self.in_containers and not (self.run / "port").exists():
             raise Trouble(
                 f"There is no embedded stack in {self.root}.",
                 f"{self.root} 中没有嵌入式环境。",

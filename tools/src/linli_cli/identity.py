@@ -1,7 +1,7 @@
-"""Who calls: people, apps and the platform itself, in the embedded stack only.
+"""Who calls, to try things out: people, apps and the platform itself, for whoever holds the platform's own secret.
 
-The embedded stack is its own OIDC provider: its key lies in `.linli/secrets`, its public half is registered with the
-directory as every district's provider, and people get their tokens as anybody does, by RFC 8693 exchange.
+Where a district has no OIDC provider yet, this is one: its key lies in the home's `secrets`, its public half is
+registered with the directory, and people get their tokens as anybody does, by RFC 8693 exchange.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ def token(
     role: Annotated[str, typer.Option(help="resident, volunteer, grid_worker, ..., operator, app.")],
     unit: Annotated[str, typer.Option(help="Unit code, e.g. 310104003; 0 is the platform.")],
 ) -> None:
-    """Print an access token of the embedded stack 打印试用令牌."""
+    """Print an access token to try things with 打印试用令牌."""
     home = Home.find()
     home.require()
     typer.echo(asyncio.run(_one(home, role, unit)))
@@ -48,7 +48,7 @@ async def _one(home: Home, role: str, unit: str) -> str:
 
 
 class Identities:
-    """Gives logins of the embedded stack; whoever is missing is registered through the directory's API.
+    """Gives logins to try things with; whoever is missing is registered through the directory's API.
 
     Args:
         home: whose secrets.
@@ -159,7 +159,7 @@ class Identities:
 
 
 def provider_key(home: Home) -> str:
-    """Give the private key of the embedded OIDC provider as PEM; the first time, make it."""
+    """Give the private key of the OIDC provider that this is as PEM; the first time, make it."""
     return home.secret("oidc_key.pem", _new_key)
 
 

@@ -17,6 +17,8 @@ COMMANDS = {
     "doctor": "linli_cli.stack.doctor:doctor",
     "migrate": "linli_cli.stack.database:migrate",
     "streams": "linli_cli.stack.streams:streams",
+    "init": "linli_cli.deploy.init:init",
+    "job": "linli_cli.deploy.jobs:app",
     "token": "linli_cli.identity:token",
     "trace": "linli_cli.trace:trace",
     "import": "linli_cli.divisions:app",

@@ -59,7 +59,7 @@ def trace(
     sql: Annotated[bool, typer.Option("--sql", help="Show each statement of the databases 显示每条语句.")] = False,
 ) -> None:
     """Draw one request's way through the services 显示一次请求的调用链."""
-    home = Home.find()
+    home = Home.embedded()
     home.require()
     found = tree(home, trace_id.strip().lower() or latest(home), sql=sql)
     if found is None:

@@ -130,7 +130,7 @@ def _allow(path: Path, right: int) -> None:
 
 def migrate() -> None:
     """Bring every service's tables up to date 升级数据库结构."""
-    home = Home.find()
+    home = Home.embedded()
     home.require()
     with step("Tables are up to date", "数据表已是最新"):
         migrate_all(home)

@@ -36,7 +36,7 @@ class Finding:
 
 def doctor() -> None:
     """Look at every part of the platform 检查平台各部分."""
-    home = Home.find()
+    home = Home.embedded()
     home.require()
     findings = asyncio.run(_examine(home))
     table = Table("", "part 部分", "version 版本", "state 状态", "lag 积压", "what to do 处理建议", box=None)

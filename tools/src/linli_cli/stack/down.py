@@ -20,13 +20,13 @@ _ORPHAN_SECONDS = 20
 
 def down() -> None:
     """Stop the platform; nothing is lost 停止平台."""
-    if not stop(Home.find()):
+    if not stop(Home.embedded()):
         err.print("Nothing runs here.  没有正在运行的平台。")
 
 
 def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False) -> None:
     """Stop the platform and delete its data 停止平台并清空数据."""
-    home = Home.find()
+    home = Home.embedded()
     if not home.root.exists():
         err.print(f"There is nothing in {home.root}.  {home.root} 中没有数据。")
         return

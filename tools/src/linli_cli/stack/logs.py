@@ -34,7 +34,7 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=10_000)] = 20,
 ) -> None:
     """Show what the parts log 查看日志."""
-    home = Home.find()
+    home = Home.embedded()
     home.require()
     if part and part not in PARTS:
         raise Trouble(f"There is no part {part}; there are {', '.join(PARTS)}.", f"没有名为 {part} 的部分。")

@@ -85,7 +85,7 @@ async def ensure(address: str) -> None:
 
 def streams() -> None:
     """Create or update the event streams and their consumers 创建或更新事件流."""
-    home = Home.find()
+    home = Home.embedded()
     home.require()
     with step("Event streams are there", "事件流已就绪"):
         asyncio.run(ensure(url(home, ADMIN)))

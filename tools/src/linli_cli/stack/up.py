@@ -31,7 +31,7 @@ FIRST_RUN = (
 def up(*, empty: Annotated[bool, typer.Option("--empty", help="Load no demo 不加载演示数据.")] = False) -> None:
     """Start the platform and wait until it is ready 启动平台."""
     began = perf_counter()
-    home = Home.find()
+    home = Home.embedded()
     home.create()
     with _alone(home):
         home = _start(home)

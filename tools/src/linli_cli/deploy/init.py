@@ -1,0 +1,79 @@
+"""`linli init`: make a folder from which `docker compose up` runs the platform."""
+
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from linli_cli.console import Trouble, err
+from linli_cli.deploy import checks, keys
+from linli_cli.home import PROJECT, Home
+
+_ENVIRONMENT = """\
+# Written once by `linli init`; yours to change. Then: docker compose up -d --wait
+# 由 linli init 生成一次，可自行修改。
+
+# Several deployments on one machine need names of their own.
+COMPOSE_PROJECT_NAME={project}
+
+# The version that runs.
+LINLI_TAG={tag}
+# Where Linli's image is, with a slash at the end, such as registry.example.gov.cn/linli/
+LINLI_REGISTRY={registry}
+# A mirror of Docker Hub's official images, with a slash at the end, such as mirror.example.gov.cn/library/
+LINLI_MIRROR={mirror}
+
+# Where the gateway takes requests. It speaks HTTP: on another address than loopback, put TLS in front of it.
+LINLI_ADDRESS={address}
+LINLI_PORT={port}
+"""
+
+
+def init(  # noqa: PLR0913, PLR0917 one option each
+    folder: Annotated[Path, typer.Argument(help="Where the deployment is 部署目录", file_okay=False)] = PROJECT
+    / "deploy",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The gateway's 网关端口")] = 8080,
+    address: Annotated[str, typer.Option(help="IP address to publish it on 监听地址")] = "127.0.0.1",
+    project: Annotated[str, typer.Option(help="Compose's name for it 项目名")] = "linli",
+    registry: Annotated[str, typer.Option(help="Prefix of Linli's image 镜像仓库前缀")] = "",
+    mirror: Annotated[str, typer.Option(help="Prefix of official images 官方镜像前缀")] = "",
+    tag: Annotated[str, typer.Option(help="Version to run 版本")] = version("linli"),
+    *,
+    check: Annotated[bool, typer.Option(help="Look at memory, port and Compose first 检查环境")] = True,
+) -> None:
+    """Write settings and secrets of a deployment once; what is there is never changed 初始化部署."""
+    home = Home(folder.absolute(), port)
+    settings = home.root / ".env"
+    known = settings.exists()
+    if known and not (home.root / "secrets" / "master_key").exists():
+        raise Trouble(
+            f"{home.root} is set up, but its master key is gone: without it no personal data can be read.",
+            "部署已初始化，但主密钥丢失：没有它无法读取个人数据。",
+            hint=f"Bring back {home.root / 'secrets'} from your backup.  请从备份恢复 secrets 目录。",
+        )
+    if check:
+        checks.compose()
+        checks.memory()
+        if not known:
+            checks.port(address, port)
+    home.run.mkdir(parents=True, exist_ok=True)
+    (home.root / "secrets").mkdir(mode=0o700, exist_ok=True)
+    keys.make(home)
+    _copy_compose_file(home.root)
+    if known:
+        err.print(f"{settings} is there and stays as it is.  已存在，保持不变。")
+    else:
+        values = {"port": port, "address": address, "project": project, "tag": tag}
+        settings.touch(mode=0o600)
+        settings.write_text(_ENVIRONMENT.format(**values, registry=registry, mirror=mirror), encoding="utf-8")
+    err.print(f"[green]✓[/] {home.root}", soft_wrap=True)
+    err.print(f"  Back up 请备份: {home.root / 'secrets'}", soft_wrap=True)
+    err.print(f"  Go on 下一步: cd {home.root} && docker compose up -d --wait", soft_wrap=True)
+
+
+def _copy_compose_file(folder: Path) -> None:
+    target = folder / "compose.yml"
+    if not target.exists():
+        shutil.copyfile(PROJECT / "deploy" / "compose.yml", target)

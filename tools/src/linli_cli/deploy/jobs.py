@@ -1,0 +1,70 @@
+"""`linli job`: what prepares a deployment at every start; each runs in a container of its own and ends.
+
+All are safe to run again, and each is given only the secrets that it needs.
+"""
+
+import asyncio
+from pathlib import Path
+
+import typer
+
+from linli_cli.deploy import keys
+from linli_cli.home import SERVICES
+from linli_cli.stack import gateway, streams
+
+_SECRETS = Path("/run/secrets")
+_VOLUMES = Path("/volumes")
+_GATEWAY_SEES = Path("/etc/traefik")
+"""Where the gateway finds the volume that this job writes to."""
+
+app = typer.Typer(add_completion=False)
+
+
+@app.callback()
+def _group() -> None:
+    """Prepare a deployment; containers do this at every start 部署任务."""
+
+
+@app.command()
+def configure() -> None:
+    """Write the settings of gateway and broker, as this version of the services needs them 生成网关与消息服务配置."""
+    addresses = {name: f"http://{name}:8000" for name in SERVICES}
+    broker = streams.server_configuration(
+        streams.subscriptions(),
+        keys.broker_passwords(_SECRETS),
+        listen="0.0.0.0:4222",
+        monitor="127.0.0.1:8222",
+        store="/data",
+    )
+    for path, content in (
+        ("gateway/traefik.yml", gateway.static(":8080", "127.0.0.1:8082", _GATEWAY_SEES / "routes.yml")),
+        ("gateway/routes.yml", gateway.routes(addresses)),
+        ("broker-settings/nats.conf", broker),
+    ):
+        draft = _VOLUMES / f"{path}.draft"
+        draft.touch(mode=0o600)
+        draft.write_text(gateway.as_json(content), encoding="utf-8")
+        draft.replace(_VOLUMES / path)
+
+
+@app.command()
+def provision() -> None:
+    """Make databases, logins and rights 创建数据库与账号."""
+    from linli.bootstrap import provision  # noqa: PLC0415 each job loads what it needs
+
+    asyncio.run(provision(keys.superuser_url(_SECRETS), SERVICES, keys.database_passwords(_SECRETS)))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring every service's tables up to date 升级数据库结构."""
+    from linli.migrate import upgrade  # noqa: PLC0415 as above
+
+    for service in SERVICES:
+        upgrade(service, (_SECRETS / f"{service}_owner_url").read_text().strip())
+
+
+@app.command(name="streams")
+def make_streams() -> None:
+    """Make the event streams and their consumers 创建事件流."""
+    asyncio.run(streams.ensure((_SECRETS / f"{streams.ADMIN}_nats_url").read_text().strip()))
