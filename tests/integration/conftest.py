@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ class Platform:
     url: str
     home: Path
     port: int
-    _tokens: dict[tuple[str, str], str] = field(default_factory=dict)
+    _tokens: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -56,10 +57,12 @@ class Platform:
         return done
 
     def token(self, role: str, unit: str) -> str:
-        """Give a token of a role at a unit, kept for the run (a token lives 10 minutes, a run less)."""
-        if (role, unit) not in self._tokens:
-            self._tokens[role, unit] = self.linli("token", "--role", role, "--unit", unit).stdout.strip()
-        return self._tokens[role, unit]
+        """Give a token of a role at a unit, kept for half of its life."""
+        until, token = self._tokens.get((role, unit), (0.0, ""))
+        if time.monotonic() > until:
+            token = self.linli("token", "--role", role, "--unit", unit).stdout.strip()
+            self._tokens[role, unit] = (time.monotonic() + 300, token)
+        return token
 
     def client(self, role: str | None = None, unit: str = "310104003", **headers: str) -> httpx.AsyncClient:
         """Give an HTTP client that calls through the gateway."""
@@ -88,6 +91,11 @@ class Platform:
         """Read what the services recorded of a trace."""
         lines = (line for file in self.home.glob("traces/*.jsonl*") for line in file.read_text().splitlines())
         return [json.loads(line) for line in lines if trace_id in line]
+
+
+def patience(seconds: float) -> float:
+    """Give a time limit as long as it is on a machine of its own, longer while others work on this one."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def _free_range() -> int:

@@ -221,6 +221,18 @@ class AppSecretOut(AppOut):
 class ProviderIn(In):
     """A district's OIDC provider: its keys, or the address where they are published."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "issuer": "https://login.example.org",
+                    "audience": "linli-310104",
+                    "jwks_uri": "https://login.example.org/jwks.json",
+                }
+            ]
+        }
+    )
+
     issuer: Url
     audience: Line
     jwks: dict[str, Any] | None = None
