@@ -17,6 +17,7 @@ async def test_the_documentation_needs_nothing_from_elsewhere(directory: Running
             assert (await client.get(path)).status_code == 200, path
     for name in ("directory", "residents", "tickets", "points", "bookings", "notifications"):
         assert f"/{name}/v1/asyncapi.json" in own
+        assert f"/docs?service={name}" in own
     script = (await client.get("/docs/static/docs.js")).text
     assert "openapi.json" in script
     document = (await client.get("/directory/v1/openapi.json")).text
@@ -30,10 +31,20 @@ async def test_the_landing_page_leads_on_in_two_languages(directory: Running) ->
     assert "Linli" in page
 
 
-async def test_all_kinds_of_problems_are_listed(directory: Running) -> None:
-    page = (await directory.client().get("/problems")).text
+async def test_the_kinds_of_problems_are_collected_from_the_documents_of_all_services(directory: Running) -> None:
+    client = directory.client()
+    page = await client.get("/problems")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert '<script src="/docs/static/problems.js">' in page.text
+    script = (await client.get("/docs/static/problems.js")).text
+    assert '["x-problems"]' in script
+    for name in ("directory", "residents", "tickets", "points", "bookings", "notifications"):
+        assert f'"{name}"' in script
+        assert f"/{name}/v1/openapi.json" in page.text, "for who has no JavaScript"
+    listed = {problem["type"] for problem in (await client.get("/directory/v1/openapi.json")).json()["x-problems"]}
     for kind in ("group-would-be-split", "not-found", "key-reused", "gateway-timeout"):
-        assert f"urn:linli:problem:{kind}" in page
+        assert f"urn:linli:problem:{kind}" in listed
+    assert (await client.get("/docs/static/icon.svg")).headers["content-type"] == "image/svg+xml"
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,24 @@ _FORM: Final[dict[str, Any]] = {
     },
 }
 
+_REFUSED: Final[dict[int | str, dict[str, Any]]] = {
+    "default": {
+        "description": "An OAuth 2.0 error (RFC 6749)",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["error"],
+                    "properties": {
+                        "error": {"type": "string", "examples": ["invalid_client"]},
+                        "error_description": {"type": "string"},
+                    },
+                }
+            }
+        },
+    }
+}
+
 
 async def on_oauth_error(_: Request, error: Exception) -> JSONResponse:
     """Answer a refused token request the way RFC 6749 wants it."""
@@ -48,7 +66,7 @@ async def on_oauth_error(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(body, error.status, {**_NO_STORE, **challenge})
 
 
-@router.post("/oauth/token", openapi_extra={"requestBody": _FORM})
+@router.post("/oauth/token", openapi_extra={"requestBody": _FORM}, responses=_REFUSED)
 async def token(request: Request) -> JSONResponse:
     """Give an access token of ten minutes.
 

@@ -1,8 +1,6 @@
 """The pages of the gateway: landing page, API documentation that works offline, and its error answers."""
 
-import inspect
 from collections.abc import Callable
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, ClassVar, Final
@@ -14,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
 from linli.errors import respond
-from linli.problems import NoSuchRoute, Problem, TooManyRequests, Unavailable, catalogue
+from linli.problems import NoSuchRoute, Problem, TooManyRequests, Unavailable
 
 router = APIRouter(include_in_schema=False)
 
@@ -74,14 +72,7 @@ async def docs() -> HTMLResponse:
 @router.get("/problems")
 async def list_problems() -> HTMLResponse:
     """List the kinds of problems that answers may name in `type`."""
-    kinds = sorted({kind.type(): kind for kind in catalogue()}.items())
-    rows = "".join(
-        f"<tr id='{escape(type_.rpartition(':')[2])}'><td><code>{escape(type_)}</code></td><td>{kind.status}</td>"
-        f"<td>{escape(kind.title_zh)}<br>{escape(kind.title)}</td>"
-        f"<td>{escape(kind.detail_zh)}<br>{escape(_english(kind))}</td></tr>"
-        for type_, kind in kinds
-    )
-    return _page("problems.html", rows)
+    return _page("problems.html")
 
 
 @router.get("/problems/{status}")
@@ -90,12 +81,8 @@ async def gateway_answer(status: Annotated[int, PathParameter(ge=400, le=599)]) 
     return respond(_ANSWERS.get(status, NoSuchRoute)())
 
 
-def _english(kind: type[Problem]) -> str:
-    return " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
-
-
-def _page(name: str, rows: str = "") -> HTMLResponse:
-    return HTMLResponse((_STATIC / name).read_text().replace("{{rows}}", rows), headers=_HEADERS)
+def _page(name: str) -> HTMLResponse:
+    return HTMLResponse((_STATIC / name).read_text(), headers=_HEADERS)
 
 
 def mount_assets(app: FastAPI) -> None:

@@ -1,14 +1,16 @@
 "use strict";
 
-const SERVICES = ["directory", "residents", "tickets", "points", "bookings", "notifications"];
+const links = [...document.querySelectorAll('nav a[href^="/docs?service="]')];
+const chosen = links.find((link) => link.search === location.search) ?? links[0];
+const documentOf = (link) => `/${link.textContent}/v1/openapi.json`;
+const mark = (shown) => links.forEach((link) => link.toggleAttribute("aria-current", link === shown));
 
-window.ui = SwaggerUIBundle({
-  urls: SERVICES.map((name) => ({ name, url: `/${name}/v1/openapi.json` })),
+const ui = SwaggerUIBundle({
+  url: documentOf(chosen),
   dom_id: "#swagger-ui",
   deepLinking: true,
   docExpansion: "list",
-  presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
-  layout: "StandaloneLayout",
+  defaultModelsExpandDepth: 0,
   validatorUrl: null,
   // The packaged Swagger UI 4 refuses to show OpenAPI 3.1, though it can show all that our documents use of it.
   responseInterceptor: (response) => {
@@ -18,3 +20,15 @@ window.ui = SwaggerUIBundle({
     return response;
   },
 });
+mark(chosen);
+
+// Without loading the page anew, so that a token given under "Authorize" holds for the next service too.
+for (const link of links) {
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    history.replaceState(null, "", link.href);
+    ui.specActions.updateUrl(documentOf(link));
+    ui.specActions.download(documentOf(link));
+    mark(link);
+  });
+}
