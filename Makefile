@@ -1,6 +1,6 @@
 # Linli (邻里). Python 3.11+, git and make are enough; every target first sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down logs reset doctor demo test check format lint types imports contracts lock
+.PHONY: help setup up down logs reset doctor demo test check format lint types imports contracts lock compose-test
 
 ARGS ?=
 BIN := .venv/bin
@@ -11,7 +11,7 @@ CODE := libs services tools tests
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## Show every target
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv with the locked packages 安装依赖
 
@@ -35,6 +35,9 @@ demo: setup ## Play one day of a street through the API 演示
 
 test: setup ## Run all tests on real servers 运行测试
 	$(BIN)/pytest -n auto -q $(ARGS)
+
+compose-test: setup ## Play a day on containers; needs a Docker engine 容器部署测试
+	LINLI_COMPOSE_TEST=1 $(BIN)/pytest -n0 -q -s -x --durations=8 tests/compose $(ARGS)
 
 check: lint types imports contracts test ## All that CI checks 全部检查
 

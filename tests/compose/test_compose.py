@@ -1,0 +1,162 @@
+"""Everything a district does with its containers, and everything that may happen to them."""
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tests.compose.conftest import PROJECT, SERVICES, Deployment, run
+
+pytestmark = pytest.mark.timeout(300)
+
+_STREET = "--unit 310104003 --households 420 --grids 42 --micro-grids 84 --special-grids 2"
+_LONG_RUNNING = {*SERVICES, "gateway", "postgres", "nats"}
+_COMPLETE = "✓ complete, nothing lost or doubled"
+
+
+def test_all_containers_are_healthy_within_a_minute(deployment: Deployment) -> None:
+    print(f"healthy after {deployment.seconds_to_healthy:.1f} s")  # noqa: T201 a figure to know
+    assert deployment.seconds_to_healthy < 60
+    assert {one["State"]["Health"]["Status"] for one in deployment.containers()} == {"healthy"}
+    assert len(deployment.containers()) == len(_LONG_RUNNING)
+
+
+def test_the_idle_services_take_less_than_a_gigabyte(deployment: Deployment) -> None:
+    used = 0.0
+    for service in SERVICES:
+        [container] = deployment.containers(service)
+        text = run("docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", container["Id"]).split()[0]
+        assert text.endswith("MiB")
+        used += float(text.removesuffix("MiB"))
+    print(f"the services take {used:.0f} MiB")  # noqa: T201 as above
+    assert used < 1000
+
+
+@pytest.mark.parametrize("service", sorted(_LONG_RUNNING))
+def test_nobody_is_root_or_writes_where_he_should_not(deployment: Deployment, service: str) -> None:
+    status = dict(
+        line.split(":\t", 1)
+        for line in deployment.inside(service, "cat", "/proc/1/status").splitlines()
+        if ":\t" in line
+    )
+    assert "0" not in status["Uid"].split()
+    assert "0" not in status["Gid"].split()
+    assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
+    assert status["NoNewPrivs"] == "1"
+    for place in ("/etc", "/usr", "/"):
+        said = deployment.inside(service, "sh", "-c", f"touch {place}/mine", check=False)
+        assert "Read-only file system" in said
+
+
+def test_jobs_are_held_as_short_as_services(deployment: Deployment) -> None:
+    for container in json.loads(run("docker", "inspect", *deployment.compose("ps", "--all", "--quiet").split())):
+        host, name = container["HostConfig"], container["Name"]
+        assert host["ReadonlyRootfs"], name
+        assert host["CapDrop"] == ["ALL"], name
+        assert "no-new-privileges:true" in host["SecurityOpt"], name
+        assert host["Memory"], name
+        assert host["NanoCpus"], name
+        assert host["LogConfig"]["Config"]["max-size"], name
+        assert container["Config"]["User"] not in {"", "root", "0"}, name
+
+
+def test_only_the_gateway_can_be_reached_from_outside(deployment: Deployment) -> None:
+    published = {
+        one["Config"]["Labels"]["com.docker.compose.service"]
+        for one in deployment.containers()
+        if any(one["NetworkSettings"]["Ports"].values())
+    }
+    assert published == {"gateway"}
+    for store in ("postgres", "nats"):
+        assert not deployment.inside("gateway", "sh", "-c", f"getent hosts {store} || true").strip()
+    assert deployment.inside("gateway", "getent", "hosts", "tickets").strip()
+
+
+_READ_RESIDENTS = """
+import asyncio, asyncpg, pathlib
+url = pathlib.Path("/run/secrets/linli_database_url").read_text()
+async def main():
+    own = await asyncpg.connect(url)
+    print("own", await own.fetchval("SELECT current_database()"))
+    try:
+        await asyncpg.connect(url, database="residents")
+    except asyncpg.InsufficientPrivilegeError as error:
+        print("refused:", error)
+asyncio.run(main())
+"""
+_SPEAK_AS_POINTS = """
+import asyncio, nats, pathlib
+url = pathlib.Path("/run/secrets/linli_nats_url").read_text()
+async def main():
+    async def on_error(error):
+        print("refused:", error)
+    client = await nats.connect(url, error_cb=on_error, inbox_prefix="_INBOX_tickets")
+    for subject in (
+        "linli.points.310104.awarded.v1",
+        "$JS.API.STREAM.DELETE.POINTS",
+        "$JS.API.CONSUMER.MSG.NEXT.TICKETS.points-tickets",
+    ):
+        await client.publish(subject, b"{}")
+    await client.flush()
+    await asyncio.sleep(0.5)
+asyncio.run(main())
+"""
+
+
+def test_tickets_can_neither_read_the_residents_nor_speak_as_points(deployment: Deployment) -> None:
+    said = deployment.inside("tickets", "python", "-c", _READ_RESIDENTS)
+    assert "own tickets" in said
+    assert 'refused: permission denied for database "residents"' in said
+    said = deployment.inside("tickets", "python", "-c", _SPEAK_AS_POINTS)
+    assert said.lower().count("permissions violation for publish") == 3
+    assert set(deployment.inside("tickets", "ls", "/run/secrets").split()) == {
+        f"linli_{name}" for name in ("database_url", "relay_database_url", "nats_url", "master_key")
+    }
+
+
+@pytest.fixture(scope="module")
+def street(deployment: Deployment) -> Deployment:
+    """The deployment, with the published divisions and one small street in it."""
+    assert "3692 created" in deployment.linli("import", "divisions")
+    deployment.linli("seed", *_STREET.split())
+    return deployment
+
+
+def test_the_demo_plays_through_the_gateway(street: Deployment) -> None:
+    assert _COMPLETE in street.linli("demo")
+
+
+def test_three_of_every_service_lose_and_double_nothing_while_containers_crash(street: Deployment) -> None:
+    scale = [part for service in SERVICES for part in ("--scale", f"{service}=3")]
+    street.up("--no-recreate", *scale)
+    assert len(street.containers()) == 3 * len(SERVICES) + 3
+
+    def crash() -> None:
+        for service in ("tickets", "nats", "points", "notifications", "gateway", "postgres"):
+            time.sleep(1)
+            street.crash(service)
+
+    crashing = threading.Thread(target=crash)
+    crashing.start()
+    said = street.linli("demo", "--seed", "2", "--tickets", "60")
+    crashing.join()
+    assert _COMPLETE in said
+    restarted = [one["Name"] for one in street.containers() if one["RestartCount"]]
+    assert len(restarted) == 6
+    street.up("--scale", "tickets=1")
+
+
+def test_what_runs_already_is_left_alone(street: Deployment) -> None:
+    before = {one["Id"] for one in street.containers()}
+    secrets = {path.name: path.read_text() for path in (street.folder / "secrets").iterdir()}
+    street.linli("init", str(street.folder))
+    street.up()
+    assert {one["Id"] for one in street.containers()} == before
+    assert {path.name: path.read_text() for path in (street.folder / "secrets").iterdir()} == secrets
+
+
+def test_without_init_nothing_starts_and_the_error_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "compose.yml").write_bytes((PROJECT / "deploy" / "compose.yml").read_bytes())
+    said = run("docker", "compose", "up", "--detach", cwd=tmp_path, check=False)
+    assert "linli init" in said
