@@ -237,7 +237,9 @@ async def test_a_database_that_stops_is_503_and_all_is_well_when_it_is_back(
             warm = await asyncio.gather(*(get(client) for _ in range(8)))
             assert set(warm) == {200}
             await running.database.close()
-            os.kill(server.get_pid() or 0, signal.SIGQUIT)
+            postmaster = server.get_pid()
+            assert postmaster
+            os.kill(postmaster, signal.SIGQUIT)
             await eventually(lambda: not (tmp_path / "pg" / "postmaster.pid").exists())
             for method, path in (("GET", "/shelf/v1/books"), ("POST", "/shelf/v1/books"), ("GET", "/readyz")) * 2:
                 answer = await client.request(method, path, json=book() if method == "POST" else None)

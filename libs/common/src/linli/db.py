@@ -7,10 +7,10 @@ and says how far it reaches, so that a forgotten filter finds no foreign rows, a
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, event, exists, select, text
+from sqlalchemy import Connection, event, exists, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
 
@@ -73,24 +73,17 @@ def _range(district: int) -> tuple[int, int]:
     return district * 10**12, (district + 1) * 10**12 - 1
 
 
-_SET_SCOPE = text(
-    "SELECT set_config('role', :role, true), set_config('app.lo', :lo, true), set_config('app.hi', :hi, true),"
-    " set_config('app.grids', :grids, true), set_config('app.person', :person, true)"
+_SET_SCOPE: Final = (
+    "SELECT set_config('role', $1, true), set_config('app.lo', $2, true), set_config('app.hi', $3, true),"
+    " set_config('app.grids', $4, true), set_config('app.person', $5, true)"
 )
 
 
 def _apply_scope(session: Session, _: SessionTransaction, connection: Connection) -> None:
     scope: Scope = session.info["scope"]
-    connection.execute(
-        _SET_SCOPE,
-        {
-            "role": scope.role,
-            "lo": str(scope.lo),
-            "hi": str(scope.hi),
-            "grids": "{" + ",".join(map(str, scope.grids)) + "}",
-            "person": str(scope.person),
-        },
-    )
+    grids = "{" + ",".join(map(str, scope.grids)) + "}"
+    # Written for the driver: it runs before everything else, and a compiled statement costs twice as much.
+    connection.exec_driver_sql(_SET_SCOPE, (scope.role, str(scope.lo), str(scope.hi), grids, str(scope.person)))
 
 
 class ScopedSession(Session):

@@ -46,11 +46,11 @@ _Header = Annotated[
 
 
 # Who is calling is asked first: 401 comes before 428.
-def _if_given(_: Caller, if_match: _Header = None) -> Match | None:
+async def _if_given(_: Caller, if_match: _Header = None) -> Match | None:
     return None if if_match is None else Match(if_match)
 
 
-def _required(match: Annotated[Match | None, Depends(_if_given)]) -> Match:
+async def _required(match: Annotated[Match | None, Depends(_if_given)]) -> Match:
     if match is None:
         raise PreconditionRequired
     return match

@@ -96,7 +96,8 @@ class IdempotentRoute(APIRoute):
         return run
 
 
-def _documented(
+# A dependency that is no coroutine would cost a thread.
+async def _documented(
     _: Annotated[
         str | None,
         Header(
