@@ -5,6 +5,7 @@ All are safe to run again, and each is given only the secrets that it needs.
 
 import asyncio
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -65,6 +66,8 @@ def migrate() -> None:
 
 
 @app.command(name="streams")
-def make_streams() -> None:
+def make_streams(
+    replicas: Annotated[int, typer.Option(min=1, max=5, help="On how many servers each stream is 副本数")] = 1,
+) -> None:
     """Make the event streams and their consumers 创建事件流."""
-    asyncio.run(streams.ensure((_SECRETS / f"{streams.ADMIN}_nats_url").read_text().strip()))
+    asyncio.run(streams.ensure((_SECRETS / f"{streams.ADMIN}_nats_url").read_text().strip(), replicas))

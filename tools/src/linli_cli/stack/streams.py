@@ -71,14 +71,19 @@ def server_configuration(
     }
 
 
-async def ensure(address: str) -> None:
-    """Create the streams and consumers that are missing, as the broker's administrator."""
+async def ensure(address: str, replicas: int = 1) -> None:
+    """Create the streams and consumers that are missing, as the broker's administrator.
+
+    Args:
+        address: of the broker, with the administrator's password.
+        replicas: on how many of its servers each stream is.
+    """
     from linli.streams import ensure_streams  # noqa: PLC0415 as above
 
     async with asyncio.timeout(3 * _SECONDS):
         client = await nats.connect(address, connect_timeout=_SECONDS, max_reconnect_attempts=3)
         try:
-            await ensure_streams(client.jetstream(timeout=_SECONDS), subscriptions())
+            await ensure_streams(client.jetstream(timeout=_SECONDS), subscriptions(), replicas)
         finally:
             await client.close()
 
