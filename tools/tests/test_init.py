@@ -1,0 +1,149 @@
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from typer.testing import CliRunner
+
+from linli.bootstrap import logins
+from linli_cli.console import Trouble
+from linli_cli.deploy import checks, jobs, keys
+from linli_cli.home import SERVICES, Home
+from linli_cli.main import app, run
+
+Init = Callable[..., Home]
+
+
+@pytest.fixture
+def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Init:
+    """`linli init` without a look at the machine, and the deployment it made."""
+    monkeypatch.delenv("LINLI_PORT", raising=False)
+
+    def init(*options: str) -> Home:
+        run(["init", str(tmp_path / "district"), "--no-check", *options])
+        monkeypatch.setenv("LINLI_HOME", str(tmp_path / "district"))
+        return Home.find()
+
+    return init
+
+
+def contents(home: Home) -> dict[str, str]:
+    return {str(path.relative_to(home.root)): path.read_text() for path in home.root.rglob("*") if path.is_file()}
+
+
+def test_the_command_line_finds_the_deployment_by_its_folder(init: Init) -> None:
+    home = init("--port", "9080")
+    home.require()
+    assert home.url == "http://127.0.0.1:9080"
+    assert len(home.secret("platform_client_secret")) >= 16
+
+
+def test_a_second_time_changes_nothing(init: Init) -> None:
+    before = contents(init())
+    assert contents(init("--port", "9081", "--tag", "9.9")) == before
+
+
+def test_every_password_is_its_own_and_no_file_has_a_default(init: Init) -> None:
+    home = init()
+    folder = home.root / "secrets"
+    databases, broker = keys.database_passwords(folder), keys.broker_passwords(folder)
+    passwords = [*databases.values(), *broker.values(), home.secret("postgres"), home.secret("platform_client_secret")]
+    assert set(databases) == {login for service in SERVICES for login in logins(service)}
+    assert len(set(passwords)) == len(passwords) == 3 * len(SERVICES) + len(SERVICES) + 1 + 2
+    assert min(map(len, passwords)) >= 32
+    assert not any(password in (home.root / ".env").read_text() for password in passwords)
+
+
+def test_only_the_owner_gets_to_the_secrets_whatever_a_file_allows(init: Init) -> None:
+    home = init()
+    assert stat.S_IMODE((home.root / "secrets").stat().st_mode) == 0o700
+    assert stat.S_IMODE((home.root / ".env").stat().st_mode) == 0o600
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (home.root / "secrets").iterdir()} == {0o444}
+
+
+def test_every_secret_that_the_compose_file_names_is_made_and_no_other(init: Init) -> None:
+    home = init()
+    named = {
+        line.split("./secrets/")[1].rstrip(" }")
+        for line in (home.root / "compose.yml").read_text().splitlines()
+        if "./secrets/" in line
+    }
+    assert named == {path.name for path in (home.root / "secrets").iterdir()}
+
+
+def test_an_address_carries_the_login_of_its_database(init: Init) -> None:
+    address = urlsplit((init().root / "secrets" / "tickets_relay_url").read_text())
+    assert (address.username, address.hostname, address.path) == ("tickets_relay", "postgres", "/tickets")
+
+
+def test_a_lost_master_key_is_never_replaced(init: Init, capsys: pytest.CaptureFixture[str]) -> None:
+    home = init()
+    (home.root / "secrets" / "master_key").unlink()
+    with pytest.raises(Trouble):
+        init()
+    assert "its master key is gone" in capsys.readouterr().err
+    assert not (home.root / "secrets" / "master_key").exists()
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(Trouble, match=f"Port {port} on 127.0.0.1"):
+            checks.port("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("said", ["2.19.1", "v1.29.2", "", "none"])
+def test_an_old_or_missing_compose_is_refused(said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\necho '{said}'\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Trouble, match=r"Docker Compose 2\.20 or newer"):
+        checks.compose()
+
+
+@pytest.mark.parametrize("said", ["2.20.0", "v2.26.1-4", "5.0.1"])
+def test_a_new_compose_is_taken(said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\necho '{said}'\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    checks.compose()
+
+
+def test_a_machine_with_two_gigabytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = {"SC_PHYS_PAGES": 2**19, "SC_PAGE_SIZE": 2**12}
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    with pytest.raises(Trouble, match=r"this machine has 2\.0"):
+        checks.memory()
+
+
+@pytest.mark.parametrize("command", ["up", "down", "reset", "doctor", "logs", "migrate", "streams", "trace"])
+def test_commands_of_the_embedded_stack_leave_a_deployment_alone(init: Init, command: str) -> None:
+    home = init()
+    before = contents(home)
+    answer = CliRunner().invoke(app, [command])
+    assert answer.exit_code == 1
+    assert contents(home) == before
+
+
+def test_gateway_and_broker_are_told_what_this_version_needs(
+    init: Init, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = init()
+    monkeypatch.setattr(jobs, "_SECRETS", home.root / "secrets")
+    monkeypatch.setattr(jobs, "_VOLUMES", tmp_path / "volumes")
+    for folder in ("gateway", "broker-settings"):
+        (tmp_path / "volumes" / folder).mkdir(parents=True)
+    run(["job", "configure"])
+    routes = (tmp_path / "volumes/gateway/routes.yml").read_text()
+    assert all(f'"http://{service}:8000"' in routes for service in SERVICES)
+    broker = tmp_path / "volumes/broker-settings/nats.conf"
+    assert stat.S_IMODE(broker.stat().st_mode) == 0o600
+    for user, password in keys.broker_passwords(home.root / "secrets").items():
+        assert f'"user": "{user}",\n        "password": "{password}"' in broker.read_text()
