@@ -9,7 +9,6 @@ from fastapi import APIRouter, FastAPI
 from fastapi import Path as PathParameter
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
-from swagger_ui_bundle import swagger_ui_path
 
 from linli.errors import respond
 from linli.problems import NoSuchRoute, Problem, TooManyRequests, Unavailable
@@ -17,6 +16,7 @@ from linli.problems import NoSuchRoute, Problem, TooManyRequests, Unavailable
 router = APIRouter(include_in_schema=False)
 
 _STATIC: Final = Path(str(files("directory") / "static"))
+_SWAGGER_UI: Final = Path(str(files("fastapi_offline") / "static"))
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
@@ -88,4 +88,4 @@ def _page(name: str) -> HTMLResponse:
 def mount_assets(app: FastAPI) -> None:
     """Serve the pages' own scripts and styles, and Swagger UI as it came with its package: nothing from elsewhere."""
     app.mount("/docs/static", StaticFiles(directory=_STATIC), name="static")
-    app.mount("/docs/swagger-ui", StaticFiles(directory=Path(str(swagger_ui_path))), name="swagger-ui")
+    app.mount("/docs/swagger-ui", StaticFiles(directory=_SWAGGER_UI), name="swagger-ui")
