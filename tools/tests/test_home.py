@@ -17,6 +17,16 @@ def test_a_secret_is_made_once_and_readable_by_its_owner_only(home: Home) -> Non
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+def test_logs_traces_and_secrets_are_closed_to_others_whatever_they_were(home: Home) -> None:
+    home.create()
+    closed = [home.logs, home.traces, home.root / "secrets"]
+    for folder in closed:
+        folder.chmod(0o755)
+    home.create()
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in closed] == [0o700] * 3
+    assert stat.S_IMODE(home.data.stat().st_mode) == 0o711
+
+
 def test_the_master_key_is_32_random_bytes(home: Home) -> None:
     assert len(base64.b64decode(home.master_key())) == 32
 

@@ -3,10 +3,14 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from time import perf_counter
 
 from rich.console import Console
 
+for _stream in (sys.stdout, sys.stderr):
+    if isinstance(_stream, TextIOWrapper):
+        _stream.reconfigure(errors="replace")  # a terminal in GBK knows no check mark: better a ? than no answer
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 """Results: what a pipe should carry, in whole lines."""
 err = Console(stderr=True, highlight=False)

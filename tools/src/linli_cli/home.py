@@ -86,11 +86,15 @@ class Home:
         return self.data / "first-run"
 
     def create(self) -> None:
-        """Make the folders. Others may pass through (the database's own user must), but read nothing."""
-        for folder in (self.root, self.data, self.run, self.logs, self.traces):
+        """Make the folders, with these rights whatever the umask and whoever changed them.
+
+        The database's own user passes through three of them, so others may too, but list nothing.
+        """
+        passed = dict.fromkeys((self.root, self.data, self.run), 0o711)
+        closed = dict.fromkeys((self.logs, self.traces, self.root / "secrets"), 0o700)
+        for folder, mode in (passed | closed).items():
             folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o711)  # whatever the umask
-        (self.root / "secrets").mkdir(mode=0o700, exist_ok=True)
+            folder.chmod(mode)
 
     def remember(self) -> None:
         """Keep the port for `down`, `doctor`, `token` and the next `up`."""

