@@ -8,7 +8,7 @@ from fastapi import Depends, Request, Response
 from linli.etags import IfMatch, set_etag
 from linli.paging import Page
 from linli.security import Principal, require
-from linli.service import OwnTransaction, Router, Transaction
+from linli.service import OwnTransaction, PublicWithin, Router, Transaction
 from linli.units import UnitCode
 from points import operations
 from points.models import DEFAULTS, EarningRule, RuleCode, Transfer
@@ -83,7 +83,7 @@ async def list_rules(
     page: Annotated[Page, Depends()],
     request: Request,
     response: Response,
-    within: UnitCode | None = None,
+    within: PublicWithin,
 ) -> Rules:
     """List the rules (积分规则) that streets have set, and what holds where none is set."""
     rows, following = await page.of(
