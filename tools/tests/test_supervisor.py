@@ -14,6 +14,7 @@ from linli_cli.console import Trouble
 from linli_cli.home import Home
 from linli_cli.stack.down import stop
 from linli_cli.stack.ports import orphans, require_free
+from linli_cli.stack.programs import code, stamp
 from linli_cli.stack.supervisor import Program, Supervisor
 
 ODD = 'a%(x)s, "b" 中文=;$HOME'
@@ -93,6 +94,18 @@ def test_a_changed_configuration_restarts_only_what_changed(home: Home, supervis
     supervisor.begin("one", "two")
     within(5, lambda: "begun new" in (home.logs / "two.log").read_text())
     assert supervisor.states()["one"].pid == before["one"].pid
+
+
+def test_new_code_makes_a_service_differ_and_the_code_of_another_does_not(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    for name in ("requirements.lock", "services/tickets/src/a.py", "services/points/src/b.py", "libs/common/src/c.py"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("old")
+    old = stamp(*code("tickets", project))
+    (project / "services/points/src/b.py").write_text("new")
+    assert stamp(*code("tickets", project)) == old
+    (project / "libs/common/src/c.py").write_text("new")
+    assert stamp(*code("tickets", project)) != old
 
 
 def test_what_a_killed_supervisor_leaves_is_found_and_stopped(home: Home, supervisor: Supervisor) -> None:

@@ -68,7 +68,7 @@ def trace(
             "没有找到该追踪。",
             hint="Services write a span when it ends; try again in a second.  稍后重试。",
         )
-    out.print(found, soft_wrap=True)
+    out.print(found)
 
 
 def latest(home: Home, name: str = "") -> str:

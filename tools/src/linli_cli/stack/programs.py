@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from linli_cli.home import SERVICES, Home
+from linli_cli.home import PROJECT, SERVICES, Home
 from linli_cli.stack import database, gateway, streams
 from linli_cli.stack.supervisor import BIN, Program
 
@@ -41,7 +41,7 @@ def configure(home: Home) -> list[Program]:
             [str(BIN / "nats-server"), "-c", str(nats)],
             order=20,
             port=home.nats_port,
-            environment=_stamp(nats),
+            environment=stamp(nats),
             stop_seconds=30,
         ),
         *(_service(home, name) for name in SERVICES),
@@ -50,14 +50,23 @@ def configure(home: Home) -> list[Program]:
             [str(BIN / "traefik"), f"--configFile={home.run / 'gateway.yml'}"],
             order=40,
             port=home.port,
-            environment=_stamp(home.run / "gateway.yml"),
+            environment=stamp(home.run / "gateway.yml"),
         ),
     ]
 
 
-def _stamp(file: Path) -> dict[str, str]:
-    """Make a process's definition differ when its configuration file does, so that it is restarted."""
-    return {"LINLI_CONFIGURATION": hashlib.sha256(file.read_bytes()).hexdigest()}
+def stamp(*files: Path) -> dict[str, str]:
+    """Make a process's definition differ when one of its files does, so that it is restarted."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return {"LINLI_CONFIGURATION": digest.hexdigest()}
+
+
+def code(service: str, project: Path = PROJECT) -> list[Path]:
+    """List the files a service runs; new ones from `git pull` take effect with the next `up`."""
+    sources = (project / "libs" / "common" / "src", project / "services" / service / "src")
+    return [project / "requirements.lock", *(file for source in sources for file in sorted(source.rglob("*.py")))]
 
 
 def ports(home: Home, programs: list[Program]) -> dict[str, list[int]]:
@@ -81,7 +90,7 @@ def _service(home: Home, name: str) -> Program:
         order=30,
         port=home.service_port(name),
         group="services",
-        environment=environment(home, name),
+        environment=environment(home, name) | stamp(*code(name)),
         settled_seconds=SETTLED_SECONDS,
     )
 

@@ -21,12 +21,14 @@ def show(home: Home, seconds: float) -> None:
     table.add_row("APIs 接口", f"{home.url}/<service>/v1/...  [dim]{' '.join(SERVICES)}[/]")
     table.add_row("Roles 角色", "resident volunteer grid_worker department_staff community_manager")
     table.add_row("", "street_admin district_admin operator app")
-    table.add_row("Token 令牌", "TOKEN=$(.venv/bin/linli token --role street_admin --unit 310104003)")
-    table.add_row("Try 试一试", f'curl -H "Authorization: Bearer $TOKEN" {home.url}{_CHILDREN}')
     table.add_row("Go on 下一步", "make doctor · make logs · .venv/bin/linli trace · make down")
     title = f"[bold green]Linli is up[/] 邻里平台已启动  [cyan]{seconds:.1f} s[/]"
     out.print(Panel.fit(table, title=title, border_style="green"))
+    # Outside of the frame, where a narrow terminal leaves them whole to copy.
+    out.print(Text("Try 试一试", style="bold"))
+    out.print("TOKEN=$(.venv/bin/linli token --role street_admin --unit 310104003)", soft_wrap=True)
+    out.print(f'curl -H "Authorization: Bearer $TOKEN" {home.url}{_CHILDREN}', soft_wrap=True)
     drawn = tree(home, latest(home, _TICKET))
     if drawn:
         out.print(Text("One ticket's way through the services  一张工单的调用链", style="bold"))
-        out.print(drawn, soft_wrap=True)
+        out.print(drawn)
