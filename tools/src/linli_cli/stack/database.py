@@ -33,6 +33,7 @@ def command(home: Home) -> list[str]:
         "shared_buffers": "256MB",
         "jit": "off",  # short statements: compiling them costs more than it saves
         "random_page_cost": 1.1,
+        "log_error_verbosity": "terse",  # the detail of an error quotes the row, with people's names
         "idle_in_transaction_session_timeout": "60s",
         "timezone": "UTC",
         "log_timezone": "UTC",
