@@ -69,7 +69,7 @@ async def _within_public(
     caller: Caller, within: Annotated[UnitCode | None, Query(description="At or below this unit (所在单元)")] = None
 ) -> int | None:
     if within is not None and not caller.scope.lo <= within <= caller.scope.hi:
-        raise OutsideScope(unit=units.short(within), permission="scope")
+        raise OutsideScope(unit=units.short(within))
     return within
 
 
