@@ -49,6 +49,10 @@ class Deployment:
     port: int
     seconds_to_healthy: float = 0.0
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def compose(self, *arguments: str, timeout: float = 300, check: bool = True) -> str:
         return run("docker", "compose", *arguments, cwd=self.folder, timeout=timeout, check=check)
 

@@ -3,10 +3,14 @@
 import json
 import threading
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
 
+import httpx
 import pytest
-from tests.compose.conftest import PROJECT, SERVICES, Deployment, run
+from tests.compose.conftest import PROJECT, SERVICES, TAG, Deployment, run
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -154,6 +158,70 @@ def test_what_runs_already_is_left_alone(street: Deployment) -> None:
     street.up()
     assert {one["Id"] for one in street.containers()} == before
     assert {path.name: path.read_text() for path in (street.folder / "secrets").iterdir()} == secrets
+
+
+class Clients:
+    """Residents and workers who never stop asking while something happens to the platform."""
+
+    def __init__(self, street: Deployment) -> None:
+        self._street = street
+        self._over = threading.Event()
+        self.answers: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        resident = self._street.linli("token", "--role", "resident", "--unit", "310104003").strip()
+        self._threads = [threading.Thread(target=self._ask, args=(resident,)) for _ in range(4)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, token: str) -> None:
+        body = {"unit": "310104003001", "title": "路灯不亮", "description": "小区北门路灯三天不亮"}
+        reads = ("tickets/v1/tickets", "notifications/v1/inbox", "directory/v1/units/310104003", "bookings/v1/centres")
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx.Client(base_url=self._street.url, headers=headers, timeout=30, trust_env=False) as client:
+            while not self._over.is_set():
+                for path in reads:
+                    self._count(client, "GET", path)
+                key = {"Idempotency-Key": str(uuid4())}
+                self._count(client, "POST", "tickets/v1/tickets", json=body, headers=key)
+                time.sleep(0.1)
+
+    def _count(self, client: httpx.Client, method: str, path: str, **options: Any) -> None:  # noqa: ANN401 httpx's own
+        try:
+            answer = client.request(method, f"/{path}", **options)
+        except httpx.TransportError as error:
+            self.answers[f"{error!r} {method} {path}"] += 1
+        else:
+            said = str(answer.status_code)
+            self.answers[f"{said} {method} {path}" if answer.is_error else said] += 1
+
+
+def test_an_upgrade_of_all_services_under_load_costs_nobody_an_error(street: Deployment) -> None:
+    run("docker", "tag", f"linli:{TAG}", f"linli:{TAG}-next")
+    with Clients(street) as clients:
+        street.linli("upgrade", f"{TAG}-next", "--folder", str(street.folder))
+    print(dict(clients.answers))  # noqa: T201 as above
+    assert set(clients.answers) == {"200", "201"}
+    assert {one["Config"]["Image"] for service in SERVICES for one in street.containers(service)} == {
+        f"linli:{TAG}-next"
+    }
+    assert len(street.containers()) == len(_LONG_RUNNING)
+    assert _COMPLETE in street.linli("demo", "--seed", "3")
+
+
+def test_an_upgrade_that_can_not_be_done_leaves_everything_as_it_was(street: Deployment) -> None:
+    before = {one["Id"] for one in street.containers()}
+    settings = (street.folder / ".env").read_text()
+    with pytest.raises(AssertionError, match="What ran before runs on"):
+        street.linli("upgrade", "no-such-version", "--folder", str(street.folder))
+    assert {one["Id"] for one in street.containers()} == before
+    assert (street.folder / ".env").read_text() == settings
 
 
 def test_without_init_nothing_starts_and_the_error_says_what_to_do(tmp_path: Path) -> None:
