@@ -41,6 +41,13 @@ def run(*command: str, cwd: Path = PROJECT, timeout: float = 300, check: bool = 
     return done.stdout + ("" if check else done.stderr)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
 @dataclass
 class Deployment:
     """The folder that `linli init` made, and the containers that run from it."""
@@ -97,9 +104,7 @@ def image() -> str:
 
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[Deployment]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     made = Deployment(tmp_path_factory.mktemp("district"), port)
     run(
         *(str(LINLI), "init", str(made.folder), "--port", str(port)),

@@ -18,6 +18,7 @@ COMMANDS = {
     "migrate": "linli_cli.stack.database:migrate",
     "streams": "linli_cli.stack.streams:streams",
     "init": "linli_cli.deploy.init:init",
+    "bundle": "linli_cli.deploy.bundle:bundle",
     "upgrade": "linli_cli.deploy.upgrade:upgrade",
     "job": "linli_cli.deploy.jobs:app",
     "token": "linli_cli.identity:token",

@@ -9,6 +9,7 @@ import typer
 
 from linli_cli.console import Trouble, err
 from linli_cli.deploy import checks, keys
+from linli_cli.deploy.bundle import unpack
 from linli_cli.home import PROJECT, Home
 
 _ENVIRONMENT = """\
@@ -39,7 +40,10 @@ def init(  # noqa: PLR0913, PLR0917 one option each
     project: Annotated[str, typer.Option(help="Compose's name for it 项目名")] = "linli",
     registry: Annotated[str, typer.Option(help="Prefix of Linli's image 镜像仓库前缀")] = "",
     mirror: Annotated[str, typer.Option(help="Prefix of official images 官方镜像前缀")] = "",
-    tag: Annotated[str, typer.Option(help="Version to run 版本")] = version("linli"),
+    tag: Annotated[str, typer.Option(help="Version to run; else this one, or the bundle's 版本")] = "",
+    from_bundle: Annotated[
+        Path | None, typer.Option(help="Take images and files from what `linli bundle` wrote 离线包", exists=True)
+    ] = None,
     *,
     check: Annotated[bool, typer.Option(help="Look at memory, port and Compose first 检查环境")] = True,
 ) -> None:
@@ -59,15 +63,19 @@ def init(  # noqa: PLR0913, PLR0917 one option each
         if not known:
             checks.port(address, port)
     home.run.mkdir(parents=True, exist_ok=True)
+    if from_bundle:
+        bundled = unpack(from_bundle, home.root)
+        tag = tag or bundled
     (home.root / "secrets").mkdir(mode=0o700, exist_ok=True)
     keys.make(home)
     _copy_compose_file(home.root)
     if known:
         err.print(f"{settings} is there and stays as it is.  已存在，保持不变。")
     else:
-        values = {"port": port, "address": address, "project": project, "tag": tag}
+        values = {"port": port, "address": address, "project": project, "tag": tag or version("linli")}
         settings.touch(mode=0o600)
-        settings.write_text(_ENVIRONMENT.format(**values, registry=registry, mirror=mirror), encoding="utf-8")
+        text = _ENVIRONMENT.format(**values, registry=registry, mirror=mirror) + _bundled_images(home.root)
+        settings.write_text(text, encoding="utf-8")
     err.print(f"[green]✓[/] {home.root}", soft_wrap=True)
     err.print(f"  Back up 请备份: {home.root / 'secrets'}", soft_wrap=True)
     err.print(f"  Go on 下一步: cd {home.root} && docker compose up -d --wait", soft_wrap=True)
@@ -77,3 +85,9 @@ def _copy_compose_file(folder: Path) -> None:
     target = folder / "compose.yml"
     if not target.exists():
         shutil.copyfile(PROJECT / "deploy" / "compose.yml", target)
+
+
+def _bundled_images(folder: Path) -> str:
+    """Give the names under which a bundle's official images were loaded."""
+    names = folder / "images.env"
+    return f"\n# From the bundle.\n{names.read_text(encoding='utf-8')}" if names.exists() else ""

@@ -1,0 +1,97 @@
+"""`linli bundle`: everything a machine without a network needs, in one file."""
+
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from linli_cli.console import Trouble, err, step
+from linli_cli.home import PROJECT
+
+_SECONDS = 1800
+_OFFICIAL = ("POSTGRES_IMAGE", "NATS_IMAGE", "TRAEFIK_IMAGE")
+_FILES = ("compose.yml", "images.env")
+_INSTALL = """\
+#!/bin/sh
+# Installs Linli {tag} from this folder; needs Docker with Compose, and neither a network nor Python.
+# 从本目录离线安装，只需要 Docker 与 Compose。   sh install.sh --port 9080
+set -eu
+cd "$(dirname "$0")"
+docker load --input images.tar
+docker run --rm --network none --user "$(id -u):$(id -g)" --volume "$PWD:/deployment" {image} \\
+  linli init /deployment --no-check --tag {tag} "$@"
+docker compose up --detach --wait
+"""
+
+
+def bundle(
+    file: Annotated[Path, typer.Argument(help="The tar to write 输出文件", dir_okay=False)],
+    tag: Annotated[str, typer.Option(help="Version to take 版本", default_factory=lambda: version("linli"))],
+) -> None:
+    """Write one tar of all images and files, for a machine without network 打包离线安装文件."""
+    with tempfile.TemporaryDirectory(dir=file.absolute().parent) as folder:
+        images = _images(tag)
+        with step(f"Images: {', '.join(images)}", "正在打包镜像"):
+            _run("docker", "save", "--output", f"{folder}/images.tar", *images)
+        content = {
+            "compose.yml": (PROJECT / "deploy" / "compose.yml").read_text(encoding="utf-8"),
+            "install.sh": _INSTALL.format(tag=tag, image=images[0]),
+            "images.env": "".join(f"{name}={image}\n" for name, image in zip(_OFFICIAL, images[1:], strict=True)),
+        }
+        for name, text in content.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+        with tarfile.open(file, "w") as tar:
+            for name in ("install.sh", "compose.yml", "images.env", "images.tar"):
+                tar.add(f"{folder}/{name}", f"linli-{tag}/{name}")
+    err.print(f"[green]✓[/] {file}  [cyan]{file.stat().st_size / 2**20:,.0f} MiB[/]", soft_wrap=True)
+    err.print(f"  There 目标机器: tar xf {file.name} && sh linli-{tag}/install.sh", soft_wrap=True)
+
+
+def unpack(file: Path, folder: Path) -> str:
+    """Load a bundle's images, lay its files into a folder, and give its version.
+
+    Raises:
+        Trouble: when it is no bundle, or the engine does not take its images.
+    """
+    with step(f"Images of {file.name}", "正在导入镜像"), tempfile.TemporaryDirectory(dir=folder) as place:
+        try:
+            with tarfile.open(file) as tar:
+                tar.extractall(place, filter="data")
+            [content] = Path(place).iterdir()
+        except (tarfile.TarError, OSError, ValueError) as error:
+            raise Trouble(f"{file} is no bundle: {error}", f"{file} 不是离线安装包。") from error
+        _run("docker", "load", "--input", str(content / "images.tar"))
+        for name in _FILES:
+            if not (folder / name).exists():
+                shutil.move(content / name, folder / name)
+        return content.name.removeprefix("linli-")
+
+
+def _images(tag: str) -> list[str]:
+    """Name Linli's image, as it was built here, and the official ones, as the environment or the compose file says."""
+    file = str(PROJECT / "deploy" / "compose.yml")
+    wanted = {"LINLI_TAG": tag, "LINLI_PORT": "8080", "LINLI_REGISTRY": ""}
+    said = _run("docker", "compose", "--file", file, "config", "--format", "json", **wanted)
+    services = json.loads(said)["services"]
+    return [services[name]["image"] for name in ("directory", "postgres", "nats", "gateway")]
+
+
+def _run(*command: str, **environment: str) -> str:
+    done = subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise Trouble(f"`{' '.join(command)}` failed.", "执行失败。", hint=done.stderr.strip())
+    return done.stdout
