@@ -1,6 +1,6 @@
 # Linli (邻里). Python 3.11+, git and make are enough; every target first sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down logs reset doctor demo test check format lint types imports contracts lock compose-test
+.PHONY: help setup up down logs reset doctor demo test check format lint types imports contracts k8s lock compose-test
 
 ARGS ?=
 BIN := .venv/bin
@@ -11,7 +11,7 @@ CODE := libs services tools tests
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## Show every target
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv with the locked packages 安装依赖
 
@@ -57,6 +57,9 @@ imports: setup ## Check who may import whom 检查依赖方向
 
 contracts: setup ## Check that released event contracts still hold 检查事件契约
 	$(BIN)/pytest -q -n0 libs/common/tests/test_contracts.py
+
+k8s: setup ## Render and validate the Kubernetes overlays 检查 Kubernetes 清单
+	$(BIN)/python deploy/k8s/check.py $(ARGS)
 
 lock: setup ## Pin the newest packages that fit, with hashes 更新依赖锁
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --generate-hashes \
