@@ -17,6 +17,24 @@ def test_a_secret_is_made_once_and_readable_by_its_owner_only(home: Home) -> Non
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(28, "No space left on device")])
+def test_a_secret_that_cannot_be_had_is_named_with_what_to_do(
+    home: Home, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    home.secret("postgres")
+
+    def refuse(*_: object, **__: object) -> str:
+        raise error
+
+    for way in ("read_text", "write_text"):
+        monkeypatch.setattr(Path, way, refuse)
+    for name in ("postgres", "new"):
+        with pytest.raises(Trouble, match=f"{name} cannot be read or made: {error.strerror}") as caught:
+            home.secret(name)
+        assert "密钥" in caught.value.chinese
+        assert "run the command as" in caught.value.hint
+
+
 def test_logs_traces_and_secrets_are_closed_to_others_whatever_they_were(home: Home) -> None:
     home.create()
     closed = [home.logs, home.traces, home.root / "secrets"]

@@ -135,17 +135,22 @@ class Home:
         return self.port + _HIGHEST_OFFSET
 
     def secret(self, name: str, make: Callable[[], str] = lambda: secrets.token_urlsafe(32)) -> str:
-        """Read a secret; the first time, make it and keep it readable by its owner only."""
+        """Read a secret; the first time, make it and keep it readable by its owner only.
+
+        Raises:
+            Trouble: when this account may not, or cannot.
+        """
         path = self.root / "secrets" / name
         try:
-            return path.read_text()
-        except FileNotFoundError:
-            value = make()
-            draft = path.with_suffix(".draft")
-            draft.touch(mode=0o600)
-            draft.write_text(value)
-            draft.replace(path)  # whole or not at all, also when the machine stops just here
-            return value
+            return path.read_text() if path.exists() else _keep(path, make())
+        except OSError as error:
+            raise Trouble(
+                f"The secret {path} cannot be read or made: {error.strerror}.",
+                f"无法读取或创建密钥文件 {path}。",
+                hint="Only the account that started the platform may read its secrets: run the command as that one.  "
+                "只有启动平台的账号可以读取密钥，请用该账号执行。\n"
+                f"ls -la {path.parent}",
+            ) from error
 
     def master_key(self) -> str:
         """The key that wraps the districts' data keys: 32 bytes in base64."""
@@ -164,6 +169,14 @@ class Home:
                 hint="Start one with `make up`; LINLI_HOME names another place.  "
                 "用 make up 启动，LINLI_HOME 可指定其他位置。",
             )
+
+
+def _keep(path: Path, value: str) -> str:
+    draft = path.with_suffix(".draft")
+    draft.touch(mode=0o600)
+    draft.write_text(value)
+    draft.replace(path)  # whole or not at all, also when the machine stops just here
+    return value
 
 
 def wished_port() -> int | None:
