@@ -26,6 +26,17 @@ ISSUER = "https://oidc.linli.invalid"
 """No such host exists, and none can: nothing is fetched from it."""
 PLATFORM_CLIENT = "00000000-0000-7000-8000-000000000001"
 """What `directory.bootstrap` calls it; a test holds the two together, importing it would take half a second."""
+ROLES = (
+    "resident",
+    "volunteer",
+    "grid_worker",
+    "department_staff",
+    "community_manager",
+    "street_admin",
+    "district_admin",
+    "operator",
+    "app",
+)
 _KEY_ID = "embedded"
 _TOKEN_PATH = "/directory/oauth/token"  # noqa: S105 an address
 _ID_TOKEN_SECONDS = 60
@@ -33,7 +44,7 @@ _REFRESH_BEFORE = 60
 
 
 def token(
-    role: Annotated[str, typer.Option(help="resident, volunteer, grid_worker, ..., operator, app.")],
+    role: Annotated[str, typer.Option(help=f"{', '.join(ROLES)}.")],
     unit: Annotated[str, typer.Option(help="Unit code, e.g. 310104003; 0 is the platform.")],
 ) -> None:
     """Print an access token to try things with 打印试用令牌."""
@@ -67,7 +78,15 @@ class Identities:
             role: what the caller is.
             unit: where.
             subject: tells apart several who have the same role at the same unit.
+
+        Raises:
+            Trouble: when there is no such role, or no unit where one can have it.
         """
+        if role not in ROLES:
+            raise Trouble(
+                f"{role} is no role; take one of {', '.join(ROLES)}.",
+                f"没有角色 {role}，可用：{'、'.join(ROLES)}。",
+            )
         if role == "operator":
             return self._platform
         if role == "app":
