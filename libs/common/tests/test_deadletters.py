@@ -82,6 +82,16 @@ async def test_an_operator_lists_reads_and_replays(running: Running) -> None:
     assert await running.database.fetchval("SELECT count(*) FROM effect") == 1
 
 
+async def test_what_can_never_work_is_discarded_and_kept(running: Running) -> None:
+    (event,) = await poisoned(running)
+    operator = running.client("operator", "0")
+    (letter,) = [one for one in (await operator.get(LETTERS)).json()["items"] if one["event_id"] == str(event.id)]
+    discarded = await operator.post(f"{LETTERS}/{letter['id']}/discard")
+    assert discarded.json()["discarded_at"]
+    assert (await operator.get(f"{LETTERS}/{letter['id']}")).json() == discarded.json()
+    assert await running.database.fetchval("SELECT count(*) FROM dead_letter WHERE discarded_at IS NULL") == 0
+
+
 async def test_the_list_comes_in_pages(running: Running) -> None:
     events = await poisoned(running, 5)
     operator = running.client("operator", "0")

@@ -1,6 +1,7 @@
 """Whatever goes wrong, the answer is a problem that says what to do, and the log names no resident."""
 
 import asyncio
+import gzip
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -79,6 +80,21 @@ async def test_a_body_of_another_encoding_is_refused(client: httpx.AsyncClient) 
     headers = {"Content-Type": "application/json"}
     answer = await client.post("/shelf/v1/books", content='{"unit": "区"}'.encode("gb18030"), headers=headers)
     assert_problem(answer, 400, "bad-request")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+    ],
+    ids=range(3),
+)
+async def test_a_body_of_another_kind_is_named(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    content = gzip.compress(b"{}") if "Content-Encoding" in headers else b'{"title": "x"}'
+    answer = await client.post("/shelf/v1/books", content=content, headers=headers)
+    assert "application/json" in assert_problem(answer, 415, "unsupported-media-type")["expected"]
 
 
 async def test_wrong_fields_are_pointed_at_in_both_languages(client: httpx.AsyncClient) -> None:
@@ -187,7 +203,8 @@ async def test_what_is_not_there_and_what_is_not_taken(client: httpx.AsyncClient
     assert_problem(await client.get("/shelf/v1/nothing"), 404, "no-such-route")
     answer = await client.delete("/shelf/v1/books")
     assert_problem(answer, 405, "method-not-allowed")
-    assert answer.headers["allow"]
+    assert answer.headers["allow"] == "HEAD, GET, POST"
+    assert (await client.head("/shelf/v1/books")).status_code == 200
     assert_problem(await client.get("/shelf/v1/books/%00"), 405, "method-not-allowed")
     answer = await client.patch("/shelf/v1/books/%00%ff", json={}, headers={"If-Match": "*"})
     assert_problem(answer, 422, "unprocessable")

@@ -16,7 +16,9 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoi
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, StatusCode
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from linli import consumer, telemetry
 from linli.cloudevents import headers_of
@@ -108,6 +110,17 @@ async def test_a_trace_holds_neither_query_nor_parameters_nor_probes(
     await eventually(lambda: len(spans.get_finished_spans()) > 3)
     assert "13800001111" not in repr([dict(span.attributes or {}) for span in spans.get_finished_spans()])
     assert (find(spans, "POST /tickets/v1/tickets").attributes or {})["url.query"] == "REDACTED"
+
+
+async def test_a_statement_that_fails_is_recorded_without_its_values(
+    running: Running, spans: InMemorySpanExporter
+) -> None:
+    async with running.app.state.engine.connect() as connection:
+        with trace.get_tracer("test").start_as_current_span("request"), pytest.raises(DBAPIError):
+            await connection.execute(text("SELECT CAST(:phone AS integer)"), {"phone": "13800001111"})
+    (failed,) = [span for span in spans.get_finished_spans() if span.status.status_code is StatusCode.ERROR]
+    assert failed.status.description
+    assert "13800001111" not in failed.to_json()
 
 
 async def test_a_trace_that_is_not_sampled_stays_so_to_the_end(running: Running, spans: InMemorySpanExporter) -> None:

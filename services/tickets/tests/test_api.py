@@ -1,4 +1,4 @@
-from typing import Any
+from collections.abc import Mapping
 from uuid import UUID, uuid4
 
 import httpx
@@ -10,14 +10,14 @@ from linli.testing import Running
 REPORT = {"unit": MICRO, "title": "楼道堆物", "description": "3号楼二楼堆放杂物，影响通行"}
 
 
-async def opened(client: httpx.AsyncClient, **changes: Any) -> httpx.Response:
+async def opened(client: httpx.AsyncClient, **changes: str) -> httpx.Response:
     answer = await client.post("/tickets/v1/tickets", json={**REPORT, **changes})
     assert answer.status_code == 201, answer.text
     return answer
 
 
 async def move(
-    client: httpx.AsyncClient, ticket: str, step: str, body: dict[str, object] | None = None, etag: str = "*"
+    client: httpx.AsyncClient, ticket: str, step: str, body: Mapping[str, object] | None = None, etag: str = "*"
 ) -> httpx.Response:
     return await client.post(f"/tickets/v1/tickets/{ticket}/{step}", json=body or {}, headers={"If-Match": etag})
 
@@ -197,3 +197,12 @@ async def test_the_list_filters_by_state_and_person(tickets: Running) -> None:
     await move(manager, ticket, "assign", {"assignee": str(worker)})
     answer = await manager.get("/tickets/v1/tickets", params={"state": "assigned", "assignee": str(worker)})
     assert [found["id"] for found in answer.json()["items"]] == [ticket]
+
+
+async def test_a_ticket_is_not_given_to_the_same_one_again(tickets: Running) -> None:
+    manager_id = await employ(tickets, "community_manager", COMMUNITY)
+    manager = tickets.client("community_manager", COMMUNITY, manager_id)
+    ticket = (await opened(manager)).json()["id"]
+    assert (await move(manager, ticket, "assign", {"assignee": str(manager_id)})).status_code == 200
+    again = await move(manager, ticket, "assign", {"assignee": str(manager_id)})
+    assert (again.status_code, again.json()["type"]) == (409, "urn:linli:problem:ticket-already-assigned")

@@ -131,7 +131,7 @@ class Puller:
         room = _IN_HAND_STATES if self.consumer.keeps_state else _IN_HAND - len(self._in_hand)
         try:
             messages = await subscription.fetch(room, timeout=_FETCH_FOR)
-        except nats.errors.TimeoutError:
+        except TimeoutError:  # nats-py raises its own, and at times the builtin one that it derives from
             await self._broker.jetstream()  # Raises when the silence is a lost connection.
             messages = []
         self._lag = messages[-1].metadata.num_pending if messages else 0
@@ -216,6 +216,7 @@ class Puller:
             log.warning("%s could not keep a dead letter: %s", self.consumer.name, deadletters.describe(reason))
             await self._answer(message.nak(_delay(DELIVERIES, at_most=10)))
         else:
+            log.warning("%s keeps a dead letter: %s", self.consumer.name, deadletters.describe(error))
             telemetry.dead_letters.add(1, {"consumer": self.consumer.name})
             await self._answer(message.ack())
 

@@ -107,6 +107,7 @@ def create_engine(settings: Settings, service: str) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=5,
         pool_recycle=1800,
+        pool_pre_ping=True,  # after a restart of the database no caller is answered by a connection that is dead
         hide_parameters=True,  # an error is logged with its statement, never with what residents said
         connect_args={
             "timeout": 5,

@@ -21,7 +21,7 @@ from linli.models import Base, uuid7
 from linli.paging import Page
 from linli.problems import Conflict, NotFound
 from linli.schemas import Out, Paged
-from linli.security import Principal, require
+from linli.security import require
 
 _SHORT: Final = 500
 
@@ -41,6 +41,7 @@ class DeadLetter(Base):
     deliveries: Mapped[int] = mapped_column(Integer)
     died_at: Mapped[datetime] = mapped_column(server_default=func.now())
     replayed_at: Mapped[datetime | None]
+    discarded_at: Mapped[datetime | None]
 
 
 class ReplayFailed(Conflict):
@@ -64,6 +65,7 @@ class DeadLetterOut(Out):
     deliveries: int
     died_at: datetime
     replayed_at: datetime | None
+    discarded_at: datetime | None
 
     @classmethod
     def of(cls, row: DeadLetter) -> "DeadLetterOut":
@@ -111,50 +113,53 @@ async def bury(sessions: Sessions, consumer: str, message: Msg, error: Exception
 
 
 def router(service: str, subscriptions: Subscriptions) -> APIRouter:
-    """Make the routes by which an operator lists, reads and replays a service's dead letters."""
+    """Make the routes by which an operator lists, reads, replays and discards a service's dead letters."""
+    from linli.service import Transaction  # noqa: PLC0415 it builds services with these routes
+
     routes = Router(prefix=f"/{service}/v1/dead-letters", tags=["dead letters"])
 
-    @routes.get("")
+    @routes.get("", dependencies=[require("events.read")])
     async def list_dead_letters(
-        page: Annotated[Page, Depends()],
-        caller: Annotated[Principal, require("events.read")],
-        request: Request,
-        response: Response,
+        session: Transaction, page: Annotated[Page, Depends()], request: Request, response: Response
     ) -> Paged[DeadLetterOut]:
         """List messages that could not be handled, newest first (死信列表)."""
-        async with transaction(request.app.state.sessions, caller.scope) as session:
-            key = (DeadLetter.died_at.desc(), DeadLetter.id.desc())
-            rows, following = await page.of(session, select(DeadLetter), key=key, request=request, response=response)
-            return Paged(items=[DeadLetterOut.of(row) for row in rows], next=following)
+        key = (DeadLetter.died_at.desc(), DeadLetter.id.desc())
+        rows, following = await page.of(session, select(DeadLetter), key=key, request=request, response=response)
+        return Paged(items=[DeadLetterOut.of(row) for row in rows], next=following)
 
-    @routes.get("/{id}")
+    @routes.get("/{id}", dependencies=[require("events.read")])
     async def read_dead_letter(
         id: UUID,  # noqa: A002 as in the address
-        caller: Annotated[Principal, require("events.read")],
-        request: Request,
+        session: Transaction,
     ) -> DeadLetterOut:
         """Read one message and why it could not be handled (死信详情)."""
-        async with transaction(request.app.state.sessions, caller.scope) as session:
-            return DeadLetterOut.of(await _find(session, id))
+        return DeadLetterOut.of(await _find(session, id))
 
-    @routes.post("/{id}/replay")
+    @routes.post("/{id}/replay", dependencies=[require("events.replay")])
     async def replay_dead_letter(
         id: UUID,  # noqa: A002 as in the address
-        caller: Annotated[Principal, require("events.replay")],
+        session: Transaction,
         request: Request,
     ) -> DeadLetterOut:
         """Have a message handled again; what was handled before is not done twice (重放死信)."""
-        sessions: Sessions = request.app.state.sessions
-        async with transaction(sessions, caller.scope) as session:
-            letter = await _find(session, id)
-            try:
-                event = read(letter.subject, letter.headers, letter.payload)
-                await subscriptions.handle(sessions, [event])
-            except Exception as error:
-                raise ReplayFailed(error=describe(error)) from error
-            letter.replayed_at = datetime.now(UTC)
-            await session.flush()
-            return DeadLetterOut.of(letter)
+        letter = await _find(session, id)
+        try:
+            event = read(letter.subject, letter.headers, letter.payload)
+            await subscriptions.handle(request.app.state.sessions, [event])
+        except Exception as error:
+            raise ReplayFailed(error=describe(error)) from error
+        letter.replayed_at = datetime.now(UTC)
+        return DeadLetterOut.of(letter)
+
+    @routes.post("/{id}/discard", dependencies=[require("events.replay")])
+    async def discard_dead_letter(
+        id: UUID,  # noqa: A002 as in the address
+        session: Transaction,
+    ) -> DeadLetterOut:
+        """Say that a message will never be handled; it is kept, and counts no more (放弃死信)."""
+        letter = await _find(session, id)
+        letter.discarded_at = datetime.now(UTC)
+        return DeadLetterOut.of(letter)
 
     return routes
 

@@ -5,6 +5,7 @@ What is logged says what kind of error it was and where, not in its own words: t
 
 import logging
 import traceback
+from http import HTTPStatus
 from typing import Any, Final, TypeAlias, get_args
 
 import asyncpg
@@ -16,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from linli.idempotency import Replay
@@ -68,6 +70,9 @@ _CHINESE: Final = {
 }
 
 
+_JSON: Final = "application/json without Content-Encoding"
+
+
 def respond(problem: Problem) -> JSONResponse:
     """Answer with a problem."""
     return JSONResponse(
@@ -75,12 +80,20 @@ def respond(problem: Problem) -> JSONResponse:
     )
 
 
-def _fields(error: RequestValidationError) -> Problem:
+def _is_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    coding = request.headers.get("content-encoding", "identity").lower()
+    return coding == "identity" and (kind == "application/json" or kind.endswith("+json"))
+
+
+def _fields(error: RequestValidationError, request: Request) -> Problem:
     errors: list[dict[str, str]] = []
     for found in error.errors()[:_LISTED]:
+        where, *path = found["loc"]
+        if where == "body" and not path and found["type"] != "missing" and not _is_json(request):
+            return UnsupportedMediaType(expected=_JSON)
         if found["type"] == "json_invalid":
             return BadRequest(reason="the body is not valid JSON (请求体不是有效的 JSON)")
-        where, *path = found["loc"]
         message = str(found["msg"]).removeprefix("Value error, ")
         entry = {"detail": message, "detail_zh": _CHINESE.get(found["type"], "内容不符合要求")}
         if where == "body":
@@ -98,10 +111,22 @@ def _http(error: HTTPException, request: Request) -> Problem:
         case 405:
             return MethodNotAllowed(method=request.method)
         case 415:
-            return UnsupportedMediaType(expected="application/json")
+            return UnsupportedMediaType(expected=_JSON)
+        case 400 if not _is_json(request):
+            return UnsupportedMediaType(expected=_JSON)
         case 400:
             return BadRequest(reason="the body can't be read (请求体无法读取)")
     return BadRequest(reason=str(error.detail))
+
+
+def _methods(request: Request) -> list[str]:
+    """List what an address takes; the framework names the methods of the first of its routes only."""
+    found = [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
+    return ["HEAD", *found] if "GET" in found else found
 
 
 _PASSING: Final = ("08", "53", "57P", "57014", "40001", "40P01", "55P03", "25006", "25P03")
@@ -184,14 +209,16 @@ def add_handlers(app: FastAPI) -> None:
         assert isinstance(error, Replay)  # noqa: S101 registered for it
         return error.response
 
-    async def on_fields(_: Request, error: Exception) -> Response:
+    async def on_fields(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 registered for it
-        return respond(_fields(error))
+        return respond(_fields(error, request))
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 registered for it
         response = respond(_http(error, request))
         response.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = ", ".join(_methods(request))
         return response
 
     async def on_gone(_: Request, __: Exception) -> Response:

@@ -5,6 +5,7 @@ to the caller who sent them and end after a day. An error is not remembered: not
 """
 
 import hashlib
+import hmac
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final, cast
 
@@ -59,8 +60,10 @@ class Claim:
             raise KeyInFlight
         # Who comes with another role sees with other eyes: what he was answered before is no answer to him.
         eyes = f"{sorted(caller.roles)} {caller.unit} {sorted(caller.grids)}"
-        digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n{eyes}\n".encode())
-        digest.update(await request.body())
+        # Keyed, so that nobody who reads the table can try out what was said.
+        secret = request.app.state.settings.master_key.get_secret_value().encode()
+        request_line = f"{request.method} {request.url.path}?{request.url.query}\n{eyes}\n".encode()
+        digest = hmac.new(secret, request_line + await request.body(), hashlib.sha256)
         claim = cls(session, caller, key, digest.digest())
         found = (await session.execute(_FIND, claim._row)).one_or_none()
         if found is None:

@@ -10,6 +10,17 @@ from linli.problems import BodyTooLarge
 BODY: Final = 1024 * 1024
 
 
+class HeadAsGet:
+    """Answers HEAD as it would GET; the server leaves the body out (RFC 9110)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        await self._app({**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
+
+
 class BodyLimit:
     """Refuses bodies over 1 MiB: at once by their announced length, and while reading where none is announced."""
 

@@ -15,7 +15,7 @@ from linli.db import Scope, create_engine, create_sessions, transaction
 from linli.events import Event
 from linli.idempotency import Claim, Router
 from linli.inbox import Subscriptions
-from linli.limits import BodyLimit
+from linli.limits import BodyLimit, HeadAsGet
 from linli.problems import OutsideScope
 from linli.relay import Relay
 from linli.security import Caller, Principal, Tokens
@@ -126,6 +126,7 @@ def service(
         responses=openapi.PROBLEM,
     )
     app.add_middleware(BodyLimit)
+    app.add_middleware(HeadAsGet)
     errors.add_handlers(app)
     app.include_router(health.router)
     for router in routers:

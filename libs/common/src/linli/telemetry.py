@@ -15,7 +15,7 @@ from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-from opentelemetry.instrumentation.sqlalchemy.engine import EngineTracer
+from opentelemetry.instrumentation.sqlalchemy.engine import EngineTracer, _handle_error
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
@@ -23,9 +23,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
-from opentelemetry.trace import Link, Span, SpanKind, TraceState
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TraceState
 from opentelemetry.util.types import Attributes
 from pythonjsonlogger.json import JsonFormatter
+from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from linli.settings import Settings
@@ -89,6 +91,16 @@ def watch_engine(engine: AsyncEngine) -> None:
     # The instrumentor would patch SQLAlchemy for the whole process, and can be asked only once.
     connections = _meter.create_up_down_counter("db.client.connections.usage", "{connection}", "Connections by state")
     EngineTracer(trace.get_tracer(__name__), engine.sync_engine, connections)  # type: ignore[no-untyped-call]
+    # Its handler records an error in its own words, which may quote what residents said.
+    event.remove(engine.sync_engine, "handle_error", _handle_error)
+    event.listen(engine.sync_engine, "handle_error", _end_failed)
+
+
+def _end_failed(context: ExceptionContext) -> None:
+    span: Span | None = getattr(context.execution_context, "_otel_span", None)
+    if span is not None:
+        span.set_status(Status(StatusCode.ERROR, type(context.original_exception).__name__))
+        span.end()
 
 
 def trace_id() -> str | None:

@@ -47,6 +47,13 @@ class IllegalMove(Conflict):
     detail_zh = "工单当前状态为 {state}，不能执行 {move}；当前可执行：{possible}。"
 
 
+class TicketAlreadyAssigned(Conflict):
+    """The ticket is with {assignee} already."""
+
+    title_zh = "已派给该人员"
+    detail_zh = "该工单已派给 {assignee}。"
+
+
 class AlreadyRated(Conflict):
     """The ticket was rated before; a rating is given once."""
 
@@ -100,8 +107,11 @@ class Ticket(Placed, Versioned, Base):
 
         Raises:
             IllegalMove: 409.
+            TicketAlreadyAssigned: 409, to the same one again.
         """
         self._move(Move.ASSIGN)
+        if assignee == self.assignee:
+            raise TicketAlreadyAssigned(assignee=str(assignee))
         self.assignee = assignee
 
     def resolve(self, actor: UUID) -> None:

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
-from linli.telemetry import trace_id
 from sqlalchemy import Exists, Select, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,6 +13,7 @@ from linli.events.tickets import TicketAssigned, TicketClosed, TicketOpened, Tic
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
+from linli.telemetry import trace_id
 from tickets.models import Entry, KnownAssignment, Move, NotYours, State, Ticket
 
 

@@ -132,6 +132,7 @@ CREATE TABLE dead_letter (
     deliveries integer NOT NULL,
     died_at timestamptz NOT NULL DEFAULT now(),
     replayed_at timestamptz,
+    discarded_at timestamptz,
     PRIMARY KEY (district, id)
 );
 
@@ -146,7 +147,7 @@ CREATE POLICY dead_letter_scoped ON dead_letter TO linli_scoped USING (district 
 
 GRANT SELECT, INSERT ON dead_letter TO linli_scoped;
 
-GRANT UPDATE (replayed_at) ON dead_letter TO linli_scoped;
+GRANT UPDATE (replayed_at, discarded_at) ON dead_letter TO linli_scoped;
 
 CREATE TABLE idempotency_key (
     district integer NOT NULL,
