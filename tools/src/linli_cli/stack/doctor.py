@@ -14,6 +14,7 @@ from rich.table import Table
 from linli_cli.console import out
 from linli_cli.home import SERVICES, Home
 from linli_cli.stack import database
+from linli_cli.stack.ports import abandoned
 from linli_cli.stack.supervisor import State, Supervisor
 
 _OLD_SECONDS = 10
@@ -39,7 +40,9 @@ def doctor() -> None:
     home = Home.embedded()
     home.require()
     findings = asyncio.run(_examine(home))
-    table = Table("", "part 部分", "version 版本", "state 状态", "lag 积压", "what to do 处理建议", box=None)
+    table = Table(box=None)
+    for title in ("", "part 部分", "version 版本", "state 状态", "lag 积压", "what to do 处理建议"):
+        table.add_column(title, overflow="fold")  # an address or a command that is cut is of no use
     for one in findings:
         mark = "[yellow]![/]" if one.advice else "[green]✓[/]"
         table.add_row(mark, one.part, one.version, one.state, one.lag, one.advice)
@@ -49,7 +52,9 @@ def doctor() -> None:
 
 
 async def _examine(home: Home) -> list[Finding]:
-    states = Supervisor(home).states()
+    states = kept = Supervisor(home).states()
+    if not kept:
+        states = abandoned(home)
     async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
         pending = await _pending(home, client)
         found = await asyncio.gather(
@@ -58,10 +63,17 @@ async def _examine(home: Home) -> list[Finding]:
             _nats(home, client, states),
             _postgres(home, states),
         )
-    supervisor = Finding(
-        "supervisor", version("supervisor"), "running" if states else "stopped", "", "" if states else _UP
-    )
-    return [*found, supervisor, _disk(home)]
+    return [*found, _supervisor(alive=bool(kept), needed=bool(states)), _disk(home)]
+
+
+def _supervisor(*, alive: bool, needed: bool) -> Finding:
+    if alive:
+        state, advice = "running", ""
+    elif needed:
+        state, advice = "dead 已退出", f"The parts run, but nobody restarts one that ends 各部分已无人看管: {_UP}"
+    else:
+        state, advice = "stopped", _UP
+    return Finding("supervisor", version("supervisor"), state, "", advice)
 
 
 def _running(states: dict[str, State], name: str) -> tuple[str, str]:
@@ -157,7 +169,7 @@ async def _queues(home: Home, service: str) -> tuple[int, float, int] | None:
     try:
         row = await connection.fetchrow(
             "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float,"
-            " (SELECT count(*) FROM dead_letter WHERE replayed_at IS NULL) FROM outbox"
+            " (SELECT count(*) FROM dead_letter WHERE replayed_at IS NULL AND discarded_at IS NULL) FROM outbox"
         )
     except asyncpg.UndefinedTableError:
         return None
