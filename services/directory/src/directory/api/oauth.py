@@ -39,22 +39,30 @@ _FORM: Final[dict[str, Any]] = {
     },
 }
 
-_REFUSED: Final[dict[int | str, dict[str, Any]]] = {
-    "default": {
-        "description": "An OAuth 2.0 error (RFC 6749)",
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["error"],
-                    "properties": {
-                        "error": {"type": "string", "examples": ["invalid_client"]},
-                        "error_description": {"type": "string"},
-                    },
-                }
-            }
-        },
-    }
+_TEXT: Final = {"type": "string"}
+
+
+def _answer(description: str, required: list[str], **properties: Any) -> dict[str, Any]:  # noqa: ANN401 JSON schemas
+    schema = {"type": "object", "required": required, "properties": properties}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: _answer(
+        "An access token",
+        ["access_token", "token_type", "expires_in", "scope"],
+        access_token=_TEXT,
+        issued_token_type={**_TEXT, "description": "After an exchange only", "examples": [oauth.ACCESS_TOKEN]},
+        token_type={**_TEXT, "examples": ["Bearer"]},
+        expires_in={"type": "integer", "description": "Seconds", "examples": [int(TOKEN_LIFE.total_seconds())]},
+        scope={**_TEXT, "examples": ["grid_worker@310104003001001"]},
+    ),
+    "default": _answer(
+        "An OAuth 2.0 error (RFC 6749)",
+        ["error", "error_description"],
+        error={**_TEXT, "examples": ["invalid_client"]},
+        error_description=_TEXT,
+    ),
 }
 
 
@@ -66,7 +74,7 @@ async def on_oauth_error(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(body, error.status, {**_NO_STORE, **challenge})
 
 
-@router.post("/oauth/token", openapi_extra={"requestBody": _FORM}, responses=_REFUSED)
+@router.post("/oauth/token", openapi_extra={"requestBody": _FORM}, responses=_ANSWERS)
 async def token(request: Request) -> JSONResponse:
     """Give an access token of ten minutes.
 
