@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AliasChoices, AwareDatetime, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from linli.schemas import In, Line, Out
 from linli.units import Kind, UnitCode
@@ -18,8 +18,24 @@ ROWS = 5_000
 """Rows an import may have."""
 
 
+def _called(name: str, column: str) -> Any:  # noqa: ANN401 what pydantic's Field gives
+    """Read a field from a column of another name; the document shows the first choice, which is the answer's."""
+    return Field(validation_alias=AliasChoices(name, column))
+
+
+def _example(**fields: JsonValue) -> ConfigDict:
+    """Put a body into the documentation that can be sent as it stands, but for its ids."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
+_UNIT: dict[str, JsonValue] = {"code": "310104003001", "name": "永嘉居民区"}
+_BUILDING: dict[str, JsonValue] = {"unit": "310104003001001001", "name": "12号楼", "staircases": 3}
+
+
 class UnitIn(In):
     """A unit to create, or a row of an import."""
+
+    model_config = _example(**_UNIT)
 
     code: UnitCode
     name: Line
@@ -28,11 +44,15 @@ class UnitIn(In):
 class UnitsIn(In):
     """Units to import."""
 
+    model_config = _example(units=[_UNIT])
+
     units: Annotated[list[UnitIn], Field(min_length=1, max_length=ROWS)]
 
 
 class UnitChange(In):
     """What to change of a unit; what is left out stays."""
+
+    model_config = _example(name="永嘉居民区")
 
     name: Line | None = None
     active: bool | None = None
@@ -41,7 +61,7 @@ class UnitChange(In):
 class UnitOut(Out):
     """A unit."""
 
-    code: UnitCode = Field(validation_alias="unit")
+    code: UnitCode = _called("code", "unit")
     parent: UnitCode | None
     kind: Kind
     name: str
@@ -60,6 +80,8 @@ class CountsOut(Out):
 class GroupIn(In):
     """A residents' group to create in a grid."""
 
+    model_config = _example(unit="310104003001001", name="第一居民小组")
+
     unit: UnitCode
     name: Line
 
@@ -76,9 +98,7 @@ class GroupOut(Out):
 class BuildingIn(In):
     """A building to create, or a row of an import; without an id it is known by its name within the community."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"unit": "310104003001001001", "name": "12号楼", "staircases": 3}]}
-    )
+    model_config = _example(**_BUILDING)
 
     id: UUID | None = None
     unit: UnitCode
@@ -90,11 +110,15 @@ class BuildingIn(In):
 class BuildingsIn(In):
     """Buildings to import."""
 
+    model_config = _example(buildings=[_BUILDING])
+
     buildings: Annotated[list[BuildingIn], Field(min_length=1, max_length=ROWS)]
 
 
 class BuildingChange(In):
     """What to change of a building; what is left out stays, a group of null takes it out of its group."""
+
+    model_config = _example(name="12号楼", staircases=4)
 
     unit: UnitCode | None = None
     name: Line | None = None
@@ -114,7 +138,7 @@ class BuildingOut(Out):
 
     id: UUID
     unit: UnitCode
-    group: UUID | None = Field(validation_alias="group_id")
+    group: UUID | None = _called("group", "group_id")
     name: str
     staircases: int
     active: bool
@@ -124,6 +148,8 @@ class BuildingOut(Out):
 class StaircaseChange(In):
     """Who heads a staircase; null for nobody."""
 
+    model_config = _example(head="0198c1de-0000-7000-8000-000000000001")
+
     head: UUID | None
 
 
@@ -131,7 +157,7 @@ class StaircaseOut(Out):
     """A staircase."""
 
     id: UUID
-    building: UUID = Field(validation_alias="building_id")
+    building: UUID = _called("building", "building_id")
     unit: UnitCode
     number: int
     head: UUID | None
@@ -140,6 +166,8 @@ class StaircaseOut(Out):
 
 class StaffIn(In):
     """Somebody to take on; issuer and subject say with which account he signs in."""
+
+    model_config = _example(unit="310104003001", name="周敏", issuer="https://login.example.org", subject="zhoumin")
 
     unit: UnitCode
     name: Line
@@ -161,6 +189,8 @@ class StaffIn(In):
 class StaffChange(In):
     """What to change of a member of staff; a new home unit ends his roles at the old one."""
 
+    model_config = _example(unit="310104003002")
+
     name: Line | None = None
     unit: UnitCode | None = None
 
@@ -176,6 +206,8 @@ class StaffOut(Out):
 
 class AssignmentIn(In):
     """A role to give."""
+
+    model_config = _example(role="grid_worker", unit="310104003001001")
 
     role: Role
     unit: UnitCode
@@ -196,6 +228,8 @@ class AssignmentOut(Out):
 class AppIn(In):
     """A street's app to register."""
 
+    model_config = _example(unit="310104003", name="街道小程序", roles=["app"])
+
     unit: UnitCode
     name: Line
     roles: Annotated[tuple[AppRole, ...], Field(min_length=1, max_length=4)] = ("app",)
@@ -204,7 +238,7 @@ class AppIn(In):
 class AppOut(Out):
     """An app; its id is its OAuth2 `client_id`."""
 
-    client_id: UUID = Field(validation_alias="id")
+    client_id: UUID = _called("client_id", "id")
     unit: UnitCode
     name: str
     roles: list[str]
@@ -221,16 +255,10 @@ class AppSecretOut(AppOut):
 class ProviderIn(In):
     """A district's OIDC provider: its keys, or the address where they are published."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "issuer": "https://login.example.org",
-                    "audience": "linli-310104",
-                    "jwks_uri": "https://login.example.org/jwks.json",
-                }
-            ]
-        }
+    model_config = _example(
+        issuer="https://login.example.org",
+        audience="linli-310104",
+        jwks_uri="https://login.example.org/jwks.json",
     )
 
     issuer: Url
@@ -242,7 +270,7 @@ class ProviderIn(In):
 class ProviderOut(Out):
     """A district's OIDC provider."""
 
-    district: UnitCode = Field(validation_alias="unit")
+    district: UnitCode
     issuer: str
     audience: str
     jwks: dict[str, Any] | None

@@ -8,7 +8,7 @@ from fastapi import Request, Response
 
 from directory.api.units import Pages
 from directory.keys import SigningKeys
-from directory.models import AppClient
+from directory.models import AppClient, Provider
 from directory.operations import clients as operations
 from directory.operations.lookup import find, within_unit
 from directory.schemas import AppIn, AppOut, AppSecretOut, ProviderIn, ProviderOut, SigningKeyOut
@@ -44,7 +44,7 @@ def _with_secret(request: Request, response: Response, app: AppClient, secret: s
     response.headers["Cache-Control"] = "no-store"
     set_etag(response, app)
     return AppSecretOut(
-        id=app.id,
+        client_id=app.id,
         unit=app.unit,
         name=app.name,
         roles=app.roles,
@@ -105,12 +105,23 @@ async def disable_app(
     return AppOut.model_validate(app)
 
 
+def _provider(row: Provider) -> ProviderOut:
+    return ProviderOut(
+        district=row.unit,
+        issuer=row.issuer,
+        audience=row.audience,
+        jwks=row.jwks,
+        jwks_uri=row.jwks_uri,
+        version=row.version,
+    )
+
+
 @router.get("/providers/{district}")
 async def get_provider(district: UnitCode, session: Transaction, _: Providers, response: Response) -> ProviderOut:
     """Look up a district's OIDC provider (统一身份认证)."""
     provider = await operations.the_provider(session, district)
     set_etag(response, provider)
-    return ProviderOut.model_validate(provider)
+    return _provider(provider)
 
 
 @router.put("/providers/{district}")
@@ -135,7 +146,7 @@ async def set_provider(
         match.check(provider)
     provider = await operations.set_provider(session, district, provider, body.model_dump())
     set_etag(response, provider)
-    return ProviderOut.model_validate(provider)
+    return _provider(provider)
 
 
 @router.post("/signing-keys/rotate", status_code=201)
