@@ -233,6 +233,8 @@ def test_the_gateway_does_the_same(overlay: str, monkeypatch: pytest.MonkeyPatch
 
     values = yaml.safe_load((K8S / "traefik-values.yaml").read_text("utf-8"))
     given = _options(values["additionalArguments"])
+    # Else a service whose pods are all away has no route, and the directory's 404 is the answer.
+    assert given["providers.kubernetesCRD.allowEmptyServices"] == "true"
     web = static["entryPoints"]["web"]
     for point in ("web", "websecure"):
         prefix = f"entryPoints.{point}"
