@@ -16,6 +16,7 @@ pytestmark = pytest.mark.timeout(300)
 
 _STREET = "--unit 310104003 --households 420 --grids 42 --micro-grids 84 --special-grids 2"
 _LONG_RUNNING = {*SERVICES, "gateway", "postgres", "nats"}
+_TOLD = "SELECT count(DISTINCT subject) FROM notification WHERE kind = 'ticket_opened'"
 _COMPLETE = "✓ complete, nothing lost or doubled"
 
 
@@ -199,7 +200,50 @@ class Clients:
             self.answers[f"{error!r} {method} {path}"] += 1
         else:
             said = str(answer.status_code)
+            if answer.status_code == 503 and "Retry-After" in answer.headers:
+                said = "503 Retry-After"
+                self.answers[said] += 1
+                return
             self.answers[f"{said} {method} {path}" if answer.is_error else said] += 1
+
+
+def told(street: Deployment) -> tuple[int, int]:
+    """How many tickets there are, and of how many their reporters were told."""
+    queries = (("tickets", "SELECT count(*) FROM ticket"), ("notifications", _TOLD))
+    first, second = (
+        int(street.inside("postgres", "psql", "-h", "/var/run/postgresql", "-U", "postgres", "-d", name, "-Atc", query))
+        for name, query in queries
+    )
+    return first, second
+
+
+def test_without_postgresql_clients_are_asked_to_come_back(street: Deployment) -> None:
+    with Clients(street) as clients:
+        time.sleep(3)
+        street.compose("stop", "postgres")
+        time.sleep(30)
+        street.compose("start", "postgres")
+        time.sleep(10)
+        before = clients.answers["503 Retry-After"]
+        time.sleep(3)
+        assert clients.answers["503 Retry-After"] == before
+    print(dict(clients.answers))  # noqa: T201 as above
+    assert set(clients.answers) == {"200", "201", "503 Retry-After"}
+
+
+def test_without_nats_clients_notice_nothing_and_all_is_delivered_afterwards(street: Deployment) -> None:
+    with Clients(street) as clients:
+        time.sleep(3)
+        street.compose("stop", "nats")
+        time.sleep(30)
+        street.compose("start", "nats")
+    print(dict(clients.answers))  # noqa: T201 as above
+    assert set(clients.answers) == {"200", "201"}
+    deadline = time.monotonic() + 90
+    while len(set(told(street))) > 1 and time.monotonic() < deadline:
+        time.sleep(1)
+    tickets, notified = told(street)
+    assert notified == tickets > clients.answers["201"] > 0
 
 
 def test_an_upgrade_of_all_services_under_load_costs_nobody_an_error(street: Deployment) -> None:

@@ -62,16 +62,19 @@ def unpack(file: Path, folder: Path) -> str:
     """
     with step(f"Images of {file.name}", "正在导入镜像"), tempfile.TemporaryDirectory(dir=folder) as place:
         try:
+            # By name, so that nothing else in the file gets anywhere.
             with tarfile.open(file) as tar:
-                tar.extractall(place, filter="data")
-            [content] = Path(place).iterdir()
-        except (tarfile.TarError, OSError, ValueError) as error:
+                version = tar.getnames()[0].partition("/")[0]
+                for name in (*_FILES, "images.tar"):
+                    with tar.extractfile(f"{version}/{name}") as source, (Path(place) / name).open("wb") as target:  # type: ignore[union-attr]
+                        shutil.copyfileobj(source, target)
+        except (tarfile.TarError, OSError, LookupError) as error:
             raise Trouble(f"{file} is no bundle: {error}", f"{file} 不是离线安装包。") from error
-        _run("docker", "load", "--input", str(content / "images.tar"))
+        _run("docker", "load", "--input", f"{place}/images.tar")
         for name in _FILES:
             if not (folder / name).exists():
-                shutil.move(content / name, folder / name)
-        return content.name.removeprefix("linli-")
+                shutil.move(f"{place}/{name}", folder / name)
+        return version.removeprefix("linli-")
 
 
 def _images(tag: str) -> list[str]:
