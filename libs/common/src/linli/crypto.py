@@ -79,8 +79,11 @@ def mask_phone(value: str) -> str:
 
 
 def mask_id_number(value: str) -> str:
-    """Show an ID number's division code and last four characters: `310104********123X`."""
-    return f"{value[:6]}********{value[-4:]}"
+    """Show an ID number's first and last character: `3****************X`.
+
+    What lies between says where and when somebody was born; next to a date of birth, more would give it all away.
+    """
+    return f"{value[:1]}****************{value[-1:]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ class ResidentOut(Out):
     born_on: date
     lives_here: bool
     phone: str | None = Field(examples=["138****1234"])
-    id_number: str | None = Field(examples=["310104********123X"])
+    id_number: str | None = Field(examples=["3****************X"])
     registered_at: datetime
     version: int
 
