@@ -7,7 +7,7 @@ from services.residents.tests.conftest import COMMUNITY, GRID, MICRO, build, fou
 from linli import audit, units
 from linli.db import Scope, transaction
 from linli.testing import Running
-from residents.operations.residents import REVEALS_AN_HOUR
+from residents.operations.residents import REVEALS_AN_HOUR, SEARCHES_AN_HOUR
 
 
 async def reveal(
@@ -71,6 +71,54 @@ async def test_nobody_reveals_more_than_the_limit_within_an_hour(residents: Runn
     await residents.database.execute("DELETE FROM audit; DELETE FROM audit_head")
     await residents.database.execute("SET session_replication_role = origin")
     assert (await reveal(residents, one["id"], actor))[0] == 200
+
+
+@pytest.mark.parametrize(("role", "unit"), [("community_manager", COMMUNITY), ("grid_worker", GRID)])
+async def test_nobody_tries_out_phone_numbers_one_after_the_other(residents: Running, role: str, unit: str) -> None:
+    actor = uuid4()
+    await residents.database.executemany(
+        "INSERT INTO audit (district, unit, actor, client, action, subjects, fields)"
+        " VALUES (310104, $1, $2, 'test', 'residents.search', '{}', '{phone}')",
+        [(units.parse(MICRO), actor)] * (SEARCHES_AN_HOUR - 1),
+    )
+    url = "/residents/v1/residents/search"
+    caller = residents.client(role, unit, actor)
+    assert (await caller.post(url, json={"phone": "13812340000"})).status_code == 200
+    for sought in ({"phone": "13812340001"}, {"id_number": id_number()}, {"name": "林"}):
+        answer = await caller.post(url, json=sought)
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "600")
+        assert answer.json()["type"] == "urn:linli:problem:too-many-searches"
+        assert str(SEARCHES_AN_HOUR) in answer.json()["detail"]
+    another = residents.client(role, unit, uuid4())
+    assert (await another.post(url, json={"phone": "13812340001"})).status_code == 200
+
+
+async def test_no_cache_keeps_what_is_known_about_people(residents: Running) -> None:
+    manager = residents.client("community_manager", COMMUNITY)
+    building = await build(residents)
+    body = {"building": str(building), "door": "101"}
+    key = {"Idempotency-Key": str(uuid4())}
+    household = await manager.post("/residents/v1/households", json=body, headers=key)
+    again = await manager.post("/residents/v1/households", json=body, headers=key)
+    one = await manager.post("/residents/v1/residents", json=person(household=household.json()["id"]))
+    url = one.headers["location"]
+    answers = [
+        household,
+        again,
+        one,
+        await manager.get(url),
+        await manager.get("/residents/v1/residents"),
+        await manager.get(household.headers["location"]),
+        await manager.patch(url, json={"lives_here": False}, headers={"If-Match": "*"}),
+        await manager.post("/residents/v1/residents/search", json={"name": "林"}),
+        await manager.post(f"{url}/reveal", json={"fields": ["phone"], "purpose": "走访"}),
+        await manager.get(f"/residents/v1/units/{COMMUNITY}/counts"),
+        await residents.client("street_admin", MICRO[:9]).get("/residents/v1/audit"),
+    ]
+    assert again.headers["idempotency-replayed"] == "true"
+    for answer in answers:
+        assert answer.is_success, answer.text
+        assert answer.headers.get("cache-control") == "no-store", answer.request.url
 
 
 async def test_phone_and_id_number_stand_nowhere_in_plain(

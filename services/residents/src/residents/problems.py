@@ -19,6 +19,14 @@ class HouseholdExists(Conflict):
     detail_zh = "该楼栋的此门牌已登记有户。"
 
 
+class TooManySearches(TooManyRequests):
+    """You have searched {limit} times within an hour, which is the most. Try again later."""
+
+    title_zh = "查找次数过多"
+    detail_zh = "一小时内最多查找 {limit} 次，请稍后再试。"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "600"}
+
+
 class TooManyReveals(TooManyRequests):
     """You have looked at {limit} people's data within an hour, which is the most. Try again later."""
 

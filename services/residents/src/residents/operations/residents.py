@@ -20,10 +20,12 @@ from linli.security import Principal
 from residents import identity
 from residents.models import ID_NUMBER, PHONE, Resident
 from residents.operations.households import find_household
-from residents.problems import DuplicateIdNumber, TooManyReveals
+from residents.problems import DuplicateIdNumber, TooManyReveals, TooManySearches
 
 REVEALS_AN_HOUR: Final = 60
 """How many people's data one person may look at in full within an hour: more than a day's visits, less than a list."""
+SEARCHES_AN_HOUR: Final = 300
+"""How often one person may search within an hour: more than anybody types, too few to try out phone numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ async def search(  # noqa: PLR0913 three things to search by, one place to searc
 
     Raises:
         OutsideScope: 403, for a unit the caller does not cover.
+        TooManySearches: 429.
     """
     keys = await keyring.of(session, principal.district)
     query = residents_within(principal, within, None).where(Resident.district == principal.district)
@@ -127,6 +130,8 @@ async def search(  # noqa: PLR0913 three things to search by, one place to searc
     if not principal.covers(seat):
         seat = principal.grids[0]
     await audit.record(session, principal, "residents.search", unit=seat, subjects=[], fields=[field])
+    if await _this_hour(session, principal, "residents.search") > SEARCHES_AN_HOUR:
+        raise TooManySearches(limit=SEARCHES_AN_HOUR)
     return query
 
 
@@ -205,12 +210,16 @@ async def reveal(  # noqa: PLR0913 who sees what of whom and why
         fields=sorted(set(fields)),
         purpose=purpose,
     )
-    # After the record, which lets only one at a time of the district pass: two at once can't both be the last.
-    if await audit.count(session, principal, "residents.reveal", timedelta(hours=1)) > REVEALS_AN_HOUR:
+    if await _this_hour(session, principal, "residents.reveal") > REVEALS_AN_HOUR:
         raise TooManyReveals(limit=REVEALS_AN_HOUR)
     phone, id_number = await _decrypted(session, keyring, found)
     shown = {"phone": phone, "id_number": id_number}
     return {name: shown[name] for name in fields}
+
+
+async def _this_hour(session: AsyncSession, principal: Principal, action: str) -> int:
+    """Count, after the record, which lets only one at a time of the district pass: two can't both be the last."""
+    return await audit.count(session, principal, action, timedelta(hours=1))
 
 
 async def _decrypted(session: AsyncSession, keyring: Keyring, one: Resident) -> tuple[str | None, str | None]:
