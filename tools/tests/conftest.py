@@ -1,6 +1,8 @@
 import random
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -35,6 +37,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 @pytest.fixture(scope="module")
-def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+def shared_home() -> Iterator[Home]:
     """A stack's home that the tests of a module share."""
-    return new_home(tmp_path_factory.mktemp("stack") / FOLDER)
+    # Not under pytest's folder: as root the database runs as another user, and every session of pytest that starts
+    # closes that folder to others, even while a server works in it.
+    with TemporaryDirectory(prefix="linli-stack-", ignore_cleanup_errors=True) as folder:
+        yield new_home(Path(folder) / FOLDER)
