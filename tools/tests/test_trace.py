@@ -1,11 +1,12 @@
 import json
+import re
 from collections.abc import Callable
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
-from linli_cli.home import Home
+from linli_cli.home import SERVICES, Home
 from linli_cli.trace import latest, tree
 
 Write = Callable[..., None]
@@ -14,14 +15,16 @@ TRACE = "a" * 32
 
 @pytest.fixture
 def write(home: Home) -> Write:
-    def write(service: str, *spans: tuple[str, str | None, str, int, int], trace: str = TRACE) -> None:
+    def write(
+        service: str, *spans: tuple[str, str | None, str, int, int], trace: str = TRACE, status: str = "OK"
+    ) -> None:
         with (home.traces / f"{service}.jsonl").open("a") as file:
             for id_, parent, name, start, end in spans:
                 attributes = {"db.system": "postgresql"} if name.isupper() else {}
                 span = {"trace_id": trace, "span_id": id_, "parent_id": parent, "name": name, "service": service}
                 file.write(
                     json.dumps(
-                        {**span, "attributes": attributes, "start": start * 10**6, "end": end * 10**6, "status": "OK"}
+                        {**span, "attributes": attributes, "start": start * 10**6, "end": end * 10**6, "status": status}
                     )
                 )
                 file.write("\n")
@@ -29,9 +32,11 @@ def write(home: Home) -> Write:
     return write
 
 
-def drawn(home: Home, trace: str, *, sql: bool = False) -> list[str]:
+def drawn(home: Home, trace: str, *, sql: bool = False, colours: bool = False) -> list[str]:
     screen = StringIO()
-    Console(width=200, file=screen).print(tree(home, trace, sql=sql))
+    Console(width=200, file=screen, force_terminal=colours, color_system="standard" if colours else None).print(
+        tree(home, trace, sql=sql)
+    )
     return screen.getvalue().splitlines()
 
 
@@ -52,6 +57,17 @@ def test_statements_are_counted_unless_each_is_wanted(home: Home, write: Write) 
     write("tickets", ("1", None, "POST /tickets", 0, 9), ("2", "1", "SELECT", 1, 3), ("3", "1", "INSERT", 4, 5))
     assert drawn(home, TRACE)[1:] == ["└── tickets       POST /tickets  +0.0 ms  9.0 ms  2 SQL 3.0 ms"]
     assert len(drawn(home, TRACE, sql=True)) == 4
+
+
+def test_only_what_failed_is_red(home: Home, write: Write) -> None:
+    for service in SERVICES:
+        write(service, (service, None, "process", 0, 1))
+    write("tickets", ("failed", None, "process", 2, 3), status="ERROR")
+    *well, failed = drawn(home, TRACE, colours=True)[1:]
+    red = re.compile(r"\x1b\[[\d;]*[39]1m")
+    assert not any(red.search(line) for line in well)
+    assert red.search(failed)
+    assert len({line.split("m")[0] for line in well}) == len(SERVICES)
 
 
 def test_a_span_whose_parent_was_not_written_stands_at_the_top(home: Home, write: Write) -> None:

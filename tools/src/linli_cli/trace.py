@@ -12,9 +12,17 @@ from rich.text import Text
 from rich.tree import Tree
 
 from linli_cli.console import Trouble, out
-from linli_cli.home import SERVICES, Home
+from linli_cli.home import Home
 
-_COLOURS = dict(zip(SERVICES, ("cyan", "green", "magenta", "yellow", "blue", "bright_red"), strict=True))
+_COLOURS = {
+    "directory": "cyan",
+    "residents": "green",
+    "tickets": "blue",
+    "points": "yellow",
+    "bookings": "magenta",
+    "notifications": "bright_cyan",
+}
+"""No red: that is for what failed."""
 _RECENT_BYTES = 2_000_000
 
 
