@@ -13,7 +13,7 @@ import pytest
 from linli_cli.console import Trouble
 from linli_cli.home import Home
 from linli_cli.stack.down import stop
-from linli_cli.stack.ports import orphans, require_free
+from linli_cli.stack.ports import abandoned, orphans, require_free
 from linli_cli.stack.programs import code, stamp
 from linli_cli.stack.supervisor import Program, Supervisor
 
@@ -117,6 +117,7 @@ def test_what_a_killed_supervisor_leaves_is_found_and_stopped(home: Home, superv
     parent.kill()
     parent.wait(5)
     assert [process.pid for process in orphans(home)] == [left]
+    assert {name: (state.pid, state.up) for name, state in abandoned(home).items()} == {"service": (left, True)}
     assert stop(home)
     assert not psutil.pid_exists(left)
 

@@ -1,4 +1,4 @@
-"""`linli doctor`: one line a part - version, state, lag, and what to do when it is not well."""
+"""`linli doctor`: one line a part - version, state, lag - and what to do about one that is not well."""
 
 import asyncio
 import shutil
@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import httpx
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from linli_cli.console import out
@@ -40,15 +41,23 @@ def doctor() -> None:
     home = Home.embedded()
     home.require()
     findings = asyncio.run(_examine(home))
-    table = Table(box=None)
-    for title in ("", "part 部分", "version 版本", "state 状态", "lag 积压", "what to do 处理建议"):
-        table.add_column(title, overflow="fold")  # an address or a command that is cut is of no use
-    for one in findings:
-        mark = "[yellow]![/]" if one.advice else "[green]✓[/]"
-        table.add_row(mark, one.part, one.version, one.state, one.lag, one.advice)
-    out.print(table)
+    _show(findings, out)
     if any(one.advice for one in findings):
         raise typer.Exit(1)
+
+
+def _show(findings: list[Finding], screen: Console) -> None:
+    """Print them so that a narrow terminal folds and cuts nothing, and commands to copy stay whole."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("", "part 部分", "version 版本", "state 状态", "lag 积压"):
+        table.add_column(title, overflow="fold")
+    for one in findings:
+        mark = "[yellow]![/]" if one.advice else "[green]✓[/]"
+        table.add_row(mark, one.part, one.version, one.state, one.lag)
+    screen.print(table)
+    for one in findings:
+        if one.advice:
+            screen.print(f"[yellow]![/] {one.part}: {one.advice}", soft_wrap=True)
 
 
 async def _examine(home: Home) -> list[Finding]:

@@ -3,13 +3,15 @@
 import errno
 import os
 import socket
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 import psutil
 
 from linli_cli.console import Trouble
 from linli_cli.home import Home
-from linli_cli.stack.supervisor import MARK
+from linli_cli.stack.supervisor import MARK, State
 
 
 def require_free(ports: Iterable[tuple[str, int]]) -> None:
@@ -69,3 +71,15 @@ def orphans(home: Home) -> list[psutil.Process]:
         except psutil.Error:  # gone just now, or somebody else's
             continue
     return [process for process, parent in found.values() if parent not in found]
+
+
+def abandoned(home: Home) -> dict[str, State]:
+    """Give, by name, the parts that run without a supervisor."""
+    found: dict[str, State] = {}
+    for process in orphans(home):
+        with suppress(psutil.Error):  # gone just now
+            name = process.environ().get("SUPERVISOR_PROCESS_NAME")  # supervisord tells it to what it starts
+            if name:
+                seconds = int(time.time() - process.create_time())
+                found[name] = State(name, "", "RUNNING", process.pid, seconds)
+    return found
