@@ -2,17 +2,19 @@ import asyncio
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from rich.console import Console
 
 from linli_cli import demo, demo_run
 from linli_cli.api import Api, ApiProblem
 from linli_cli.console import Trouble, out
 from linli_cli.demo_plan import errands
-from linli_cli.demo_report import Outcome
+from linli_cli.demo_report import Outcome, _timeline
 from linli_cli.demo_run import Actor, Run, together
 from linli_cli.demo_story import Happening, Story
 from linli_cli.home import Home
@@ -187,6 +189,30 @@ def test_the_outcome_counts_expected_against_found(tmp_path: Path) -> None:
         outcome.show()
     assert "points 积分: 20 ≠ 30" in screen.get()
     assert "1 not as expected" in screen.get()
+
+
+@pytest.mark.parametrize(
+    ("tickets", "brief", "timelines"), [(12, False, 13), (12, True, 4), (20, False, 21), (21, False, 4), (2, True, 3)]
+)
+def test_a_day_in_brief_or_with_many_tickets_shows_a_few_timelines(
+    *, tickets: int, brief: bool, timelines: int
+) -> None:
+    outcome = Outcome(1, [story(STEP, TOLD, PAID)] * tickets, NO_SESSION)
+    with out.capture() as screen:
+        outcome.show(brief=brief)
+    assert screen.get().count("time 时间") == timelines
+    assert (f"… and {tickets + 1 - timelines} more" in screen.get()) is (timelines < tickets + 1)
+    assert f"{tickets} tickets 工单" in screen.get()
+
+
+def test_a_narrow_terminal_folds_a_timeline_and_cuts_nothing() -> None:
+    longest = happening("notifications", "ticket_assigned_to_you → assignee", 1, "f" * 32)
+    screen = StringIO()
+    Console(width=80, file=screen).print(_timeline(story(STEP, TOLD, longest)))
+    assert "…" not in screen.getvalue()
+    folded = "".join(screen.getvalue().split())
+    for words in ("告知已受理", "告知待办", "诉求人", "网格员"):
+        assert words in folded
 
 
 async def test_one_looks_until_all_has_arrived_or_for_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:

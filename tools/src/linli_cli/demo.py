@@ -28,6 +28,8 @@ def demo(
     tickets: Annotated[int, typer.Option(min=1, max=10_000, help="How many 工单数")] = 12,
     seed: Annotated[int, typer.Option(help="Another number gives another day.")] = 1,
     json: Annotated[Path | None, typer.Option(help="Write the outcome here 结果文件")] = None,
+    *,
+    brief: Annotated[bool, typer.Option("--brief", help="Show a few timelines only 仅显示部分")] = False,
 ) -> None:
     """Play one day of 天平路街道, and check that nothing is lost or doubled 演示街道的一天."""
     home = Home.find()
@@ -35,7 +37,7 @@ def demo(
     outcome = asyncio.run(_day(home, seed, tickets))
     if json:
         outcome.write(json)
-    outcome.show()
+    outcome.show(brief=brief)
     if not outcome.complete:
         raise typer.Exit(1)
 

@@ -15,6 +15,8 @@ from linli_cli.demo_story import Story
 
 _SHOWN: Final = 20
 """Timelines on screen; all are in the JSON."""
+_FEW: Final = 3
+"""Timelines of a day that has more, or that is shown in brief."""
 _WORDS: Final = {
     "open": "reported 上报",
     "assign": "assigned 派单",
@@ -99,15 +101,16 @@ class Outcome:
             "session": self._session.as_json(),
         }
 
-    def show(self) -> None:
-        """Print timelines and totals."""
+    def show(self, *, brief: bool = False) -> None:
+        """Print timelines and totals; in brief, a few timelines."""
         wrong = [story for story in self._stories if not story.complete]
-        shown = self._stories if len(self._stories) <= _SHOWN + 1 else [*self._tickets[:3], self._session]
+        few = brief or len(self._tickets) > _SHOWN
+        shown = [*self._tickets[:_FEW], self._session] if few else self._stories
         for story in [*shown, *(story for story in wrong[:_SHOWN] if story not in shown)]:
             out.print(_timeline(story))
-        if len(shown) < len(self._stories):
-            more = len(self._stories) - len(shown)
-            out.print(f"[dim]… and {more} more; --json FILE has all  其余 {more} 件见 --json[/]")
+        more = len(self._stories) - len(shown)
+        if more:
+            out.print(f"[dim]… and {more} more; linli demo --json FILE has all  其余 {more} 件见 --json[/]")
         out.print(self._check(len(wrong)))
 
     def _check(self, wrong: int) -> Text:
@@ -139,9 +142,9 @@ def _points(kind: str) -> int:
 
 def _timeline(story: Story) -> Table:
     title = Text.assemble((story.title, "bold"), f"  {story.place}", (f"  trace {story.trace_id}", "dim"))
-    table = Table(
-        "time 时间", "", "service 服务", "what 事项", title=title, title_justify="left", box=None, padding=(0, 2)
-    )
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2))
+    for name in ("time 时间", "", "service 服务", "what 事项"):
+        table.add_column(name, overflow="fold")
     for one in story.found:
         since = (one.at - story.found[0].at).total_seconds() * 1000
         stray = f"  trace {one.trace_id}" if one.trace_id not in {story.trace_id, None} else ""

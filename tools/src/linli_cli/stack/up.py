@@ -23,9 +23,9 @@ _STREET = "--unit 310104003 --households 4200 --grids 84 --micro-grids 420 --spe
 FIRST_RUN = (
     ("import", "divisions"),
     ("seed", *_STREET.split()),
-    ("demo",),
+    ("demo", "--brief"),
 )
-"""Commands of `linli` that fill a new platform; each runs once."""
+"""Commands of `linli` that fill a new platform; each runs once, with whatever options."""
 
 
 def up(*, empty: Annotated[bool, typer.Option("--empty", help="Load no demo 不加载演示数据.")] = False) -> None:
@@ -129,7 +129,7 @@ def _first_run(home: Home) -> None:
     done = home.first_run_done.read_text().splitlines() if home.first_run_done.exists() else []
     for command in FIRST_RUN:
         line = " ".join(command)
-        if line not in done:
+        if command[0] not in {known.split()[0] for known in done}:
             err.print(f"[bold]linli {line}[/]")
             run(command)
             done.append(line)
