@@ -29,6 +29,9 @@ COMMANDS = {
 }
 """Name of a command: where its function, or the Typer app of its sub-commands, is."""
 
+_STOPPED = 130
+"""The exit code of what Ctrl-C ended."""
+
 
 class _Commands(TyperGroup):
     """Loads a command when it is needed: `linli token` should not wait for what `linli up` imports."""
@@ -56,7 +59,7 @@ class _Commands(TyperGroup):
             raise typer.Exit(1) from trouble
         except KeyboardInterrupt as stop:
             err.print("Stopped; run the command again to go on.  已中断，重新执行即可继续。")
-            raise typer.Exit(130) from stop
+            raise typer.Exit(_STOPPED) from stop
 
 
 app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
@@ -72,7 +75,11 @@ def run(arguments: Sequence[str]) -> None:
 
     Raises:
         Trouble: when it fails.
+        Exit: when the person stopped it.
     """
     command = typer.main.get_command(app)
-    if command(list(arguments), prog_name="linli", standalone_mode=False):
+    code = command(list(arguments), prog_name="linli", standalone_mode=False)
+    if code == _STOPPED:
+        raise typer.Exit(code)  # it was said already
+    if code:
         raise Trouble(f"`linli {' '.join(arguments)}` failed.", f"linli {' '.join(arguments)} 执行失败。")
