@@ -7,7 +7,7 @@ BIN := .venv/bin
 # A virtual environment works only where it was made, so the stamp knows the place.
 PLACE := .venv/.place-$(firstword $(shell printf '%s' '$(CURDIR)' | cksum))
 STAMP := .venv/.ready
-CODE := libs services tools tests
+CODE := libs services tools tests deploy/k8s
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## Show every target
@@ -39,7 +39,7 @@ test: setup ## Run all tests on real servers 运行测试
 compose-test: setup ## Play a day on containers; needs a Docker engine 容器部署测试
 	LINLI_COMPOSE_TEST=1 $(BIN)/pytest -n0 -q -s -x --durations=8 tests/compose $(ARGS)
 
-check: lint types imports contracts test ## All that CI checks 全部检查
+check: lint types imports contracts k8s test ## All that CI checks 全部检查
 
 format: setup ## Format the code 格式化代码
 	$(BIN)/ruff format $(CODE)
