@@ -48,6 +48,7 @@ format: setup ## Format the code 格式化代码
 lint: setup ## Check format and style 检查格式与风格
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
+	$(BIN)/hadolint deploy/Dockerfile
 
 types: setup ## Check types 类型检查
 	$(BIN)/mypy $(CODE)

@@ -1,5 +1,6 @@
 """Everything a district does with its containers, and everything that may happen to them."""
 
+import asyncio
 import json
 import threading
 import time
@@ -11,6 +12,9 @@ from uuid import uuid4
 import httpx
 import pytest
 from tests.compose.conftest import PROJECT, SERVICES, TAG, Deployment, run
+
+from linli_cli.home import Home
+from linli_cli.identity import token_of
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -170,7 +174,8 @@ class Clients:
         self.answers: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
-        resident = self._street.linli("token", "--role", "resident", "--unit", "310104003").strip()
+        home = Home(self._street.folder, self._street.port)
+        resident = asyncio.run(token_of(home, "resident", "310104003"))
         self._threads = [threading.Thread(target=self._ask, args=(resident,)) for _ in range(4)]
         for thread in self._threads:
             thread.start()

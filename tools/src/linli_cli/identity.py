@@ -47,13 +47,14 @@ def token(
     role: Annotated[str, typer.Option(help=f"{', '.join(ROLES)}.")],
     unit: Annotated[str, typer.Option(help="Unit code, e.g. 310104003; 0 is the platform.")],
 ) -> None:
-    """Print an access token to try things with 打印试用令牌."""
-    home = Home.find()
+    """Print an access token of the embedded stack to try things with 打印嵌入式环境的试用令牌."""
+    home = Home.embedded()
     home.require()
-    typer.echo(asyncio.run(_one(home, role, unit)))
+    typer.echo(asyncio.run(token_of(home, role, unit)))
 
 
-async def _one(home: Home, role: str, unit: str) -> str:
+async def token_of(home: Home, role: str, unit: str) -> str:
+    """Get one token."""
     async with Api(home.url) as api:
         return await Identities(home, api).login(role, unit)()
 
