@@ -227,6 +227,7 @@ async def test_a_database_that_stops_is_503_and_all_is_well_when_it_is_back(
     with own_postgres() as server:
         own = Stage(address_of(server), nats_server, stage.authority)
         async with own.run("shelf", create_app) as running:
+            await running.database.execute("SET synchronous_commit = on")  # what is known must outlive the crash
             await running.know_units(HERE)
             client = running.client("street_admin")
             warm = await asyncio.gather(*(get(client) for _ in range(8)))

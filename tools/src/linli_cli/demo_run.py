@@ -131,7 +131,8 @@ async def together(jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:
         async with asyncio.TaskGroup() as lanes:
             for _ in range(_AT_ONCE):
                 lanes.create_task(lane())
-    except* Trouble as group:
-        troubles, _ = group.split(Trouble)
-        assert troubles  # noqa: S101 for the type checker: `except*` matched
+    except ExceptionGroup as group:  # early releases of Python 3.11 wrap again what is raised under `except*`
+        troubles, others = group.split(Trouble)
+        if troubles is None or others is not None:
+            raise
         raise troubles.exceptions[0] from None

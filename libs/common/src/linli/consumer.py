@@ -66,7 +66,8 @@ async def consuming(
         try:
             yield
         finally:
-            for task in tasks:
+            for puller, task in zip(pullers, tasks, strict=True):
+                puller.end()
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.gather(*(puller.finish() for puller in pullers))
@@ -95,16 +96,19 @@ class Puller:
     async def run(self) -> None:
         """Pull until cancelled, whatever happens to the broker."""
         with telemetry.consumer_lag.of(lambda: self._lag, consumer=self.consumer.name):
-            while True:
+            while not self._ending:
                 try:
                     await self._pull()
                 except Exception as error:  # noqa: BLE001 whatever it is, messages wait in the stream and it tries again
                     log.warning("%s pulls again: %s: %s", self.consumer.name, type(error).__name__, error)
                 await asyncio.sleep(random.uniform(0.5, 2))  # noqa: S311 spreads consumers, guards no secret
 
+    def end(self) -> None:
+        """Begin nothing more; said beside cancelling, which nats-py can lose (`wait_for` before Python 3.12)."""
+        self._ending = True
+
     async def finish(self) -> None:
         """End what was begun and give back what was not."""
-        self._ending = True
         if self._in_hand:
             await asyncio.wait(self._in_hand, timeout=_END_WITHIN)
 
@@ -112,7 +116,7 @@ class Puller:
         js = await self._broker.jetstream()
         subscription = await js.pull_subscribe_bind(self.consumer.name, self.consumer.stream)
         try:
-            while True:
+            while not self._ending:
                 messages = await self._fetch(subscription)
                 if self.consumer.keeps_state:
                     await self._settle(messages)

