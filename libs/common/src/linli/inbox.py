@@ -64,6 +64,7 @@ class Subscriptions:
 
     def __init__(self, service: str, *, known_units: bool = False) -> None:
         self.service = service
+        self.known_units = known_units
         self._handlers: dict[type[Event], Keep[Any]] = {}
         if known_units:
             self._add(UnitChanged, keep_units, state=True)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from linli import deadletters, errors, health, openapi, telemetry, units
+from linli import deadletters, errors, health, known_units, openapi, telemetry, units
 from linli.asyncapi import asyncapi
 from linli.consumer import consuming
 from linli.db import Scope, create_engine, create_sessions, transaction
@@ -131,6 +131,8 @@ def service(
     app.include_router(health.router)
     for router in routers:
         app.include_router(router)
+    if subscriptions.known_units:
+        app.include_router(known_units.router(name))
     app.include_router(deadletters.router(name, subscriptions))
     openapi.list_problems(app, name)
     document: dict[str, Any] = asyncapi(name, publishes, subscriptions)
