@@ -88,6 +88,8 @@ class Ticket(Placed, Versioned, Base):
     resolved_by: Mapped[UUID | None]
     rating: Mapped[int | None] = mapped_column(SmallInteger)
     opened_at: Mapped[datetime]
+    answer_due_at: Mapped[datetime | None]
+    solve_due_at: Mapped[datetime | None]
     resolved_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
 
