@@ -1,22 +1,45 @@
 """Migrations: run without an env.py per service, and the SQL that every service's first revision shares.
 
-The helpers are used by released revisions: what they do never changes; something new is a new helper.
+Services run on while their tables change (docs/upgrading.md): each revision is a transaction of its own that waits for
+no lock for long. The helpers are used by released revisions: what they do never changes; something new is a new helper.
 """
 
 import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.resources import files
+from typing import Any, Final
 
 from alembic import op
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from linli.db import async_url
 
-_LOCK = 7105633
+log = logging.getLogger(__name__)
+
+_LOCK: Final = 7105633
+_LOCK_WITHIN: Final = 5
+"""Seconds a revision waits for a table in use; whoever comes to the table meanwhile waits behind it."""
+_INDEX_WITHIN: Final = 600
+"""Seconds that building an index may wait for others; nobody waits behind it."""
+_TRIES: Final = 5
+_TURN_WITHIN: Final = 300
+"""Seconds to wait for another migration of the same database."""
+_LOOK_EVERY: Final = 0.5
+_IN_THE_WAY: Final = {"55P03", "40P01"}
+"""Lock not to be had in time, deadlock: to be tried again."""
+_BLOCKERS: Final = text(
+    "SELECT pid, usename, application_name, state, xact_start, query_start FROM pg_stat_activity"
+    " WHERE pid = ANY (pg_blocking_pids(:pid)) ORDER BY xact_start"
+)
 _RANGE = "{column} BETWEEN current_setting('app.lo')::bigint AND current_setting('app.hi')::bigint"
 _DISTRICTS = (
     "district BETWEEN (current_setting('app.lo')::bigint / 1000000000000)::integer"
@@ -26,6 +49,32 @@ _GRIDS = "unit_grid = ANY (current_setting('app.grids')::bigint[])"
 _PERSON = "{column} = current_setting('app.person')::uuid"
 
 
+class TableInUse(Exception):  # noqa: N818 it says what is the matter
+    """A revision could not have its lock, and was rolled back.
+
+    Attributes:
+        english: what happened and who was in the way, for people.
+        chinese: the same.
+    """
+
+    def __init__(self, service: str, blockers: list[str]) -> None:
+        held = "; ".join(blockers) or "nobody any more (已无)"
+        self.english = (
+            f"{service}: a table is in use; the revision was rolled back and changed nothing. Held by {held}."
+        )
+        self.chinese = f"{service}：数据表正被占用，本次修订已回滚，未作任何更改。占用者：{held}。"
+        super().__init__(f"{self.english}\n{self.chinese}")
+
+
+class MigrationAtWork(Exception):  # noqa: N818 as above
+    """Another migration of the same database did not end in time."""
+
+    def __init__(self, service: str) -> None:
+        self.english = f"{service}: another migration has been at work for {_TURN_WITHIN} s; nothing was changed."
+        self.chinese = f"{service}：另一个迁移任务已运行超过 {_TURN_WITHIN} 秒，未作任何更改。"
+        super().__init__(f"{self.english}\n{self.chinese}")
+
+
 def upgrade(service: str, owner_url: str, revision: str = "head") -> None:
     """Bring a service's database to a revision; one at a time, and never waiting long for a lock.
 
@@ -33,19 +82,91 @@ def upgrade(service: str, owner_url: str, revision: str = "head") -> None:
         service: import name of the service.
         owner_url: `postgresql://<service>_owner:...`.
         revision: an alembic revision, `head` by default.
+
+    Raises:
+        TableInUse: when a table was in use at every try; revisions before it are done, it and those after are not.
+        MigrationAtWork: when another migration did not end.
     """
     asyncio.run(upgrade_async(service, owner_url, revision))
 
 
 async def upgrade_async(service: str, owner_url: str, revision: str = "head") -> None:
     """Do what `upgrade` does, where a loop runs already."""
-    engine = create_async_engine(async_url(owner_url), poolclass=NullPool)
+    settings = {"application_name": f"{service} migration", "lock_timeout": f"{_LOCK_WITHIN}s"}
+    connect = {"timeout": 10, "server_settings": settings}
+    engine = create_async_engine(async_url(owner_url), poolclass=NullPool, connect_args=connect)
     try:
-        async with engine.connect() as connection:
-            await connection.run_sync(_upgrade, service, revision)
-            await connection.commit()
+        for tries in range(1, _TRIES + 1):
+            try:
+                await _try(engine, service, revision)
+            except TableInUse as held:
+                if tries == _TRIES:
+                    raise
+                # Those who waited behind us go first.
+                pause = random.uniform(0.5, 1) * min(2**tries, 15)  # noqa: S311 jitter
+                log.warning("%s; try %d of %d follows in %.0f s", held, tries + 1, _TRIES, pause)
+                await asyncio.sleep(pause)
+            else:
+                return
     finally:
         await engine.dispose()
+
+
+async def _try(engine: AsyncEngine, service: str, revision: str) -> None:
+    async with engine.connect() as connection, _watching(engine, connection) as blockers:
+        await _take_turn(connection, service)
+        try:
+            await connection.run_sync(_upgrade, service, revision)
+            await connection.commit()
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in _IN_THE_WAY:
+                raise
+            raise TableInUse(service, [_describe(row) for row in blockers]) from error
+
+
+async def _take_turn(connection: AsyncConnection, service: str) -> None:
+    """Take the lock that one migration of a database holds, until its connection ends.
+
+    It is asked for again and again: a statement that waits for it would keep an index from ever being built.
+    """
+    try:
+        async with asyncio.timeout(_TURN_WITHIN):
+            while not await connection.scalar(text(f"SELECT pg_try_advisory_lock({_LOCK})")):
+                await connection.commit()
+                await asyncio.sleep(random.uniform(0.5, 1) * _LOOK_EVERY)  # noqa: S311 jitter
+    except TimeoutError:
+        raise MigrationAtWork(service) from None
+    await connection.commit()
+
+
+@asynccontextmanager
+async def _watching(engine: AsyncEngine, connection: AsyncConnection) -> AsyncIterator[list[Row[Any]]]:
+    """Keep a look at who is in the way: the error of a lock that was not to be had does not tell."""
+    pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+    await connection.commit()
+    seen: list[Row[Any]] = []
+
+    async def look() -> None:
+        async with engine.connect() as other:
+            await other.execution_options(isolation_level="AUTOCOMMIT")
+            while True:
+                await asyncio.sleep(_LOOK_EVERY)
+                seen[:] = (await other.execute(_BLOCKERS, {"pid": pid})).all() or seen
+
+    task = asyncio.create_task(look(), name="blockers")
+    try:
+        yield seen
+    finally:
+        task.cancel()
+        # It may have failed, which is no matter: then the error names nobody.
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _describe(row: Row[Any]) -> str:
+    # Others' times are shown to an owner for its own service's logins only.
+    since = f", {row.state}, transaction since {row.xact_start:%H:%M:%SZ}" if row.xact_start else ""
+    query = f", statement since {row.query_start:%H:%M:%SZ}" if row.query_start else ""
+    return f"pid {row.pid} ({row.usename}, application {row.application_name or '?'}{since}{query})"
 
 
 def _upgrade(connection: Connection, service: str, revision: str) -> None:
@@ -59,13 +180,26 @@ def _upgrade(connection: Connection, service: str, revision: str) -> None:
         return list(script._upgrade_revs(revision, current))  # noqa: SLF001 what alembic's own command does
 
     with EnvironmentContext(config, script, fn=steps) as environment:
-        environment.configure(connection=connection)
+        # Each revision lets go of its locks before the next begins, and may be done in steps outside of a transaction.
+        environment.configure(connection=connection, transaction_per_migration=True)
         with environment.begin_transaction():
-            # Another migration may take its time; a table that is in use may not hold up its users behind us.
-            connection.execute(text("SET LOCAL lock_timeout = '5min'"))
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-            connection.execute(text("SET LOCAL lock_timeout = '5s'"))
             environment.run_migrations()
+
+
+def index(name: str, on: str) -> None:
+    """Build an index while its table is written to; alone in its revision, which is no transaction then.
+
+    One that was left behind half built is built anew.
+
+    Args:
+        name: of the index.
+        on: table and columns, as in SQL: `ticket (unit, due_at) WHERE due_at IS NOT NULL`.
+    """
+    with op.get_context().autocommit_block():
+        op.execute(f"SET lock_timeout = '{_INDEX_WITHIN}s'")
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        op.execute(f"CREATE INDEX CONCURRENTLY {name} ON {on}")
+        op.execute("RESET lock_timeout")
 
 
 def chassis(*, known_units: bool) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from linli_cli.deploy import keys
 from linli_cli.home import SERVICES
-from linli_cli.stack import gateway, streams
+from linli_cli.stack import database, gateway, streams
 
 _SECRETS = Path("/run/secrets")
 _VOLUMES = Path("/volumes")
@@ -59,10 +59,8 @@ def provision() -> None:
 @app.command()
 def migrate() -> None:
     """Bring every service's tables up to date 升级数据库结构."""
-    from linli.migrate import upgrade  # noqa: PLC0415 as above
-
     for service in SERVICES:
-        upgrade(service, (_SECRETS / f"{service}_owner_url").read_text().strip())
+        database.migrate_one(service, (_SECRETS / f"{service}_owner_url").read_text().strip())
 
 
 @app.command(name="streams")

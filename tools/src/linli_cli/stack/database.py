@@ -139,7 +139,24 @@ def migrate() -> None:
 
 def migrate_all(home: Home) -> None:
     """Run the migrations of every service, one after the other."""
-    from linli.migrate import upgrade  # noqa: PLC0415 alembic is slow to load
-
     for service in SERVICES:
-        upgrade(service, url(home, f"{service}_owner", service))
+        migrate_one(service, url(home, f"{service}_owner", service))
+
+
+def migrate_one(service: str, owner_url: str) -> None:
+    """Run a service's migrations.
+
+    Raises:
+        Trouble: when a table was in use at every try, or another migration does not end.
+    """
+    from linli.migrate import MigrationAtWork, TableInUse, upgrade  # noqa: PLC0415 alembic is slow to load
+
+    try:
+        upgrade(service, owner_url)
+    except (TableInUse, MigrationAtWork) as held:
+        raise Trouble(
+            held.english,
+            held.chinese,
+            hint="Services run on as they were. Let it end, or end it with `SELECT pg_terminate_backend(<pid>)`, and "
+            "run this again.  各服务照常运行；待其结束（或用 pg_terminate_backend 终止）后重试即可。",
+        ) from held
