@@ -25,8 +25,8 @@ from directory.problems import (
     naming,
     wrong,
 )
+from directory.states import building_state
 from linli import units
-from linli.events.directory import BuildingChanged
 from linli.models import uuid7
 from linli.outbox import publish, publish_many
 from linli.problems import UnknownUnit
@@ -128,7 +128,7 @@ async def _save(session: AsyncSession, building: Building) -> None:
     ):
         await session.flush()
     await fit_staircases(session, building.district, [building.id])
-    await publish(session, _changed(building))
+    await publish(session, building_state(building))
 
 
 async def _check_group(session: AsyncSession, district: int, group: UUID | None, unit: int) -> None:
@@ -145,18 +145,6 @@ async def _check_group(session: AsyncSession, district: int, group: UUID | None,
 
 def _no_group(pointer: str, group: UUID | None) -> dict[str, str]:
     return wrong(pointer, f"there is no group {group}", f"没有居民小组 {group}")
-
-
-def _changed(building: Any) -> BuildingChanged:  # noqa: ANN401 an entity or a row of the same columns
-    return BuildingChanged(
-        building=building.id,
-        unit=building.unit,
-        group=building.group_id,
-        name=building.name,
-        staircases=building.staircases,
-        active=building.active,
-        sequence=building.version,
-    )
 
 
 _BY_NAME: Final = text(
@@ -204,7 +192,7 @@ async def import_buildings(session: AsyncSession, principal: Principal, sites: S
     with naming(uq_building_name=BuildingExists(unit=place), fk_building_group=GroupWouldBeSplit(unit=place)):
         changed = (await session.execute(_IMPORT, {"district": district, **columns})).all()
     await fit_staircases(session, district, [row.id for row in changed])
-    await publish_many(session, [_changed(row) for row in changed])
+    await publish_many(session, [building_state(row) for row in changed])
     created = sum(row.version == 1 for row in changed)
     return Counts(created, len(changed) - created, len(sites) - len(changed))
 

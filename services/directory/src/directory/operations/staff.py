@@ -20,8 +20,8 @@ from directory.problems import (
     WrongKind,
     naming,
 )
+from directory.states import assignment_state
 from linli import units
-from linli.events.directory import AssignmentChanged
 from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import UnknownUnit
@@ -203,7 +203,7 @@ async def assign(session: AsyncSession, principal: Principal, staff: Staff, role
     session.add(assignment)
     with naming(uq_assignment_active=AlreadyAssigned(role=role, unit=units.short(unit))):
         await session.flush()
-    await publish(session, _changed(assignment))
+    await publish(session, assignment_state(assignment))
     return assignment
 
 
@@ -220,7 +220,7 @@ async def end_assignment(session: AsyncSession, principal: Principal, assignment
         raise AssignmentEnded(assignment=str(assignment.id))
     assignment.ended_at = datetime.now(UTC)
     await session.flush()
-    await publish(session, _changed(assignment))
+    await publish(session, assignment_state(assignment))
     return assignment
 
 
@@ -228,14 +228,3 @@ async def _must_be_active(session: AsyncSession, principal: Principal, unit: int
     principal.must_cover(unit)
     if not await lock_active(session, [unit]):
         raise UnknownUnit(unit=units.short(unit))
-
-
-def _changed(assignment: Assignment) -> AssignmentChanged:
-    return AssignmentChanged(
-        assignment=assignment.id,
-        unit=assignment.unit,
-        staff=assignment.staff,
-        role=assignment.role,
-        active=assignment.active,
-        sequence=assignment.version,
-    )

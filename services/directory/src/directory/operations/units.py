@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from directory.models import Assignment, Building, Staff, Unit
 from directory.operations.lookup import find_unit, within_unit
 from directory.problems import ParentMissing, UnitExists, UnitInUse, WrongRows, naming, wrong
+from directory.states import unit_state
 from linli import units
-from linli.events.directory import UnitChanged
 from linli.outbox import publish, publish_many
 from linli.problems import NotFound
 from linli.security import Principal
@@ -104,7 +104,7 @@ async def create_unit(session: AsyncSession, principal: Principal, code: int, na
     session.add(unit)
     with naming(pk_unit=UnitExists(unit=units.short(code))):
         await session.flush()
-    await publish(session, _changed(unit))
+    await publish(session, unit_state(unit))
     return unit
 
 
@@ -125,7 +125,7 @@ async def change_unit(
     unit.active = unit.active if active is None else active
     if session.is_modified(unit):
         await session.flush()
-        await publish(session, _changed(unit))
+        await publish(session, unit_state(unit))
     return unit
 
 
@@ -180,7 +180,7 @@ async def import_units(session: AsyncSession, principal: Principal, rows: Sequen
         raise WrongRows(errors=errors)
     found = await session.execute(_IMPORT, {"codes": [code for code, _ in rows], "names": [name for _, name in rows]})
     changed = found.all()
-    await publish_many(session, [_changed(row) for row in changed])
+    await publish_many(session, [unit_state(row) for row in changed])
     created = sum(row.version == 1 for row in changed)
     return Counts(created, len(changed) - created, len(rows) - len(changed))
 
@@ -202,9 +202,3 @@ def _wrong_rows(rows: Sequence[tuple[int, str]], active: dict[int, bool]) -> lis
             )
         first.setdefault(code, index)
     return errors
-
-
-def _changed(unit: Any) -> UnitChanged:  # noqa: ANN401 an entity or a row of the same columns
-    return UnitChanged(
-        unit=unit.unit, kind=units.kind(unit.unit), name=unit.name, active=unit.active, sequence=unit.version
-    )
