@@ -34,7 +34,8 @@ demo: setup ## Play one day of a street through the API 演示
 	@$(BIN)/linli demo $(ARGS)
 
 test: setup ## Run all tests on real servers 运行测试
-	$(BIN)/pytest -n auto -q $(ARGS)
+	$(BIN)/pytest -n auto -q -m 'not alone' $(ARGS)
+	$(if $(ARGS),,$(BIN)/pytest -n0 -q -m alone tests/integration)
 
 compose-test: setup ## Play a day on containers; needs a Docker engine 容器部署测试
 	LINLI_COMPOSE_TEST=1 $(BIN)/pytest -n0 -q -s -x --durations=8 tests/compose $(ARGS)

@@ -93,11 +93,6 @@ class Platform:
         return [json.loads(line) for line in lines if trace_id in line]
 
 
-def patience(seconds: float) -> float:
-    """Turn a time limit on a machine of its own into one for half a machine, the other half runs other tests."""
-    return 2 * seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
 def _free_range() -> int:
     """Find a port with 24 free ones behind it."""
     for _ in range(100):

@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from tests.integration.conftest import Platform, patience
+from tests.integration.conftest import Platform
 
 pytestmark = pytest.mark.xdist_group("platform")
 
@@ -12,10 +12,11 @@ BALIZHUANG = "510108006004"
 CASE = ("--households", "15525", "--grids", "17", "--micro-grids", "117", "--special-grids", "16")
 
 
+@pytest.mark.alone
 async def test_balizhuang_is_seeded_exactly_within_20_seconds_and_only_once(platform: Platform) -> None:
     began = time.monotonic()
     platform.linli("seed", "--unit", BALIZHUANG, *CASE)
-    assert time.monotonic() - began < patience(20)
+    assert time.monotonic() - began < 20
     async with platform.client("district_admin", BALIZHUANG[:6]) as admin:
         counts = (await admin.get(f"/residents/v1/units/{BALIZHUANG}/counts")).json()
         assert (counts["households"], counts["residents"]) == (15_525, 30_787)
