@@ -301,6 +301,15 @@ def test_a_contract_has_one_handler_of_the_right_kind() -> None:
     ]
 
 
+def test_what_a_later_release_listens_to_does_not_reach_the_one_before() -> None:
+    before, now = Subscriptions("points"), Subscriptions("points")
+    for one in (before, now):
+        one.on(TicketRated)(record)
+    now.on(TicketOpened, since="0.2")(record)
+    assert now.consumers[0] == before.consumers[0]
+    assert [(found.name, found.contracts) for found in now.consumers[1:]] == [("points-tickets-0_2", (TicketOpened,))]
+
+
 async def _effects(chassis: Chassis, expected: int) -> bool:
     return await chassis.count("effect") == expected
 

@@ -34,7 +34,8 @@ class Consumer:
     """A durable consumer: what one service hears from one publisher.
 
     Attributes:
-        name: of the durable, `<service>-<publisher>`, or `<service>-<state>s` for a copy of states.
+        name: of the durable, `<service>-<publisher>`, or `<service>-<state>s` for a copy of states; it ends with the
+            release that first listened to these, unless that was the first.
         stream: where it reads.
         contracts: the events it filters for.
     """
@@ -66,11 +67,19 @@ class Subscriptions:
         self.service = service
         self.known_units = known_units
         self._handlers: dict[type[Event], Keep[Any]] = {}
+        self._since: dict[type[Event], str] = {}
         if known_units:
             self._add(UnitChanged, keep_units, state=True)
 
-    def on(self, contract: type[E]) -> Callable[[On[E]], On[E]]:
-        """Register what to do when this happens: `async def handler(session, event)`, once for each event."""
+    def on(self, contract: type[E], *, since: str = "") -> Callable[[On[E]], On[E]]:
+        """Register what to do when this happens: `async def handler(session, event)`, once for each event.
+
+        Args:
+            contract: the event.
+            since: the release that first listened to it, such as `"0.2"`; empty for the first release. It gets a
+                durable consumer of its own: while an upgrade runs, code of the release before pulls the old ones too,
+                and would put what it does not know among the dead letters.
+        """
 
         def register(handler: On[E]) -> On[E]:
             async def one_by_one(session: AsyncSession, events: list[E]) -> None:
@@ -79,6 +88,7 @@ class Subscriptions:
                         await handler(session, event)
 
             self._add(contract, one_by_one, state=False)
+            self._since[contract] = since
             return handler
 
         return register
@@ -110,9 +120,10 @@ class Subscriptions:
                 name = contract.type.split(".")[1]
                 yield Consumer(f"{self.service}-{name}s", stream_of(contract), (contract,))
         happened = [contract for contract in self._handlers if not contract.state]
-        for publisher in dict.fromkeys(contract.publisher for contract in happened):
-            contracts = tuple(contract for contract in happened if contract.publisher == publisher)
-            yield Consumer(f"{self.service}-{publisher}", stream_of(contracts[0]), contracts)
+        for publisher, since in dict.fromkeys((contract.publisher, self._since[contract]) for contract in happened):
+            contracts = tuple(one for one in happened if (one.publisher, self._since[one]) == (publisher, since))
+            name = "-".join(filter(None, (self.service, publisher, since.replace(".", "_"))))
+            yield Consumer(name, stream_of(contracts[0]), contracts)
 
     async def handle(self, sessions: Sessions, events: Sequence[Event]) -> None:
         """Act on events of one contract and one district, in one transaction that sees the district."""
