@@ -24,6 +24,7 @@ from linli.inbox import Subscriptions
 from linli.outbox import publish_many
 from linli.relay import Relay
 from linli.settings import Settings
+from linli.shards import Server
 from linli.streams import ensure_streams
 from linli.testing import Stage
 
@@ -58,10 +59,10 @@ class Chassis:
         self.database = database
         self.engine = create_engine(settings, "tickets")
         self.wakes = 0
-        self.sessions: Sessions = create_sessions(self.engine, self._wake)
+        self.sessions: Sessions = create_sessions({None: self.engine}, self._wake)
         self.relays: list[Relay] = []
 
-    def _wake(self) -> None:
+    def _wake(self, _: Server) -> None:
         self.wakes += 1
         for relay in self.relays:
             relay.wake()

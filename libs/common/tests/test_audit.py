@@ -32,7 +32,7 @@ async def sessions(postgres: str) -> AsyncIterator[Sessions]:
     await owner.execute(files("linli").joinpath("sql/audit.sql").read_text())
     await owner.close()
     engine = create_async_engine(async_url(postgres.format(user="watch_app", database="watch")))
-    yield create_sessions(engine, lambda: None)
+    yield create_sessions({None: engine}, lambda _: None)
     await engine.dispose()
 
 

@@ -33,7 +33,7 @@ def book(unit: str = HERE, title: str = "西游记") -> dict[str, object]:
 
 
 def checked_out(running: Running) -> int:
-    return int(running.app.state.engine.pool.checkedout())
+    return int(running.app.state.engines[None].pool.checkedout())
 
 
 async def test_without_a_scope_there_is_no_transaction(shelf: Running) -> None:
@@ -46,13 +46,13 @@ async def test_without_a_scope_there_is_no_transaction(shelf: Running) -> None:
     "statement", ["SELECT * FROM public.book", "DELETE FROM public.book", "SELECT * FROM public.outbox"]
 )
 async def test_the_login_itself_has_no_rights(shelf: Running, statement: str) -> None:
-    async with shelf.app.state.engine.connect() as connection:
+    async with shelf.app.state.engines[None].connect() as connection:
         with pytest.raises(DBAPIError, match="permission denied"):
             await connection.execute(text(statement))
 
 
 async def test_a_role_without_a_range_sees_an_error_and_never_all_rows(shelf: Running) -> None:
-    async with shelf.app.state.engine.connect() as connection:
+    async with shelf.app.state.engines[None].connect() as connection:
         await connection.execute(text("SET LOCAL ROLE linli_scoped"))
         with pytest.raises(DBAPIError):
             await connection.execute(text("SELECT * FROM book"))
@@ -61,7 +61,7 @@ async def test_a_role_without_a_range_sees_an_error_and_never_all_rows(shelf: Ru
 async def test_a_scope_ends_with_its_transaction(shelf: Running) -> None:
     async with transaction(shelf.app.state.sessions, Scope.of_district(310104)) as session:
         pid = await session.scalar(text("SELECT pg_backend_pid()"))
-    async with shelf.app.state.engine.connect() as connection:
+    async with shelf.app.state.engines[None].connect() as connection:
         assert await connection.scalar(text("SELECT pg_backend_pid()")) == pid
         assert await connection.scalar(text("SELECT current_user")) == "shelf_app"
         assert not await connection.scalar(text("SELECT current_setting('app.lo', true)"))
@@ -195,7 +195,7 @@ async def test_a_body_that_does_not_end_holds_no_connection(shelf: Running) -> N
 async def test_when_all_connections_are_busy_the_next_is_told_to_come_again(
     shelf: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelf.app.state.engine.pool, "_timeout", 0.2)
+    monkeypatch.setattr(shelf.app.state.engines[None].pool, "_timeout", 0.2)
     client = shelf.client("street_admin")
     busy = [asyncio.create_task(client.post("/shelf/v1/sleep", params={"seconds": 1.5})) for _ in range(4)]
     await eventually(lambda: checked_out(shelf) == 4)

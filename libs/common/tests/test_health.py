@@ -36,7 +36,7 @@ async def test_it_is_not_ready_while_there_are_no_keys_and_is_as_soon_as_there_a
 
 
 async def test_it_says_so_in_time_when_the_database_does_not_answer(shelf: Running) -> None:
-    async with shelf.app.state.engine.connect() as connection:
+    async with shelf.app.state.engines[None].connect() as connection:
         await connection.execute(text("SELECT 1"))
         begun = time.monotonic()
         answer, alive = await asyncio.gather(shelf.client().get("/readyz"), shelf.client().get("/healthz"))

@@ -115,7 +115,7 @@ async def test_a_trace_holds_neither_query_nor_parameters_nor_probes(
 async def test_a_statement_that_fails_is_recorded_without_its_values(
     running: Running, spans: InMemorySpanExporter
 ) -> None:
-    async with running.app.state.engine.connect() as connection:
+    async with running.app.state.engines[None].connect() as connection:
         with trace.get_tracer("test").start_as_current_span("request"), pytest.raises(DBAPIError):
             await connection.execute(text("SELECT CAST(:phone AS integer)"), {"phone": "13800001111"})
     (failed,) = [span for span in spans.get_finished_spans() if span.status.status_code is StatusCode.ERROR]

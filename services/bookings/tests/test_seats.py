@@ -138,7 +138,7 @@ def test_booked_always_counts_the_active_bookings(stage: Stage) -> None:
     with asyncio.Runner() as runner:
         database = runner.run(stage.fresh_database("bookings"))
         engine = create_engine(stage.settings("bookings", database), "bookings")
-        Seats.runner, Seats.sessions = runner, create_sessions(engine, lambda: None)
+        Seats.runner, Seats.sessions = runner, create_sessions({None: engine}, lambda _: None)
         Seats.centre = runner.run(prepare(stage, database, Seats.sessions))
         try:
             run_state_machine_as_test(

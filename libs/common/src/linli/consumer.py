@@ -9,7 +9,7 @@ import logging
 import random
 import traceback
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -24,10 +24,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from linli import deadletters, telemetry
 from linli.broker import Broker
-from linli.cloudevents import Unreadable, read
+from linli.cloudevents import Unreadable, district_of, read
 from linli.db import Sessions
 from linli.events import Event, template
 from linli.inbox import Consumer, Subscriptions
+from linli.lanes import Lane
 from linli.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,8 +42,12 @@ _FETCH_FOR: Final = 2.0
 _HANDLE_WITHIN: Final = 25.0
 """Less than the 30 s after which the broker would deliver again."""
 _END_WITHIN: Final = 10.0
-_PASSING_SQLSTATES: Final = ("08", "40", "53", "55", "57P")
-"""Connection lost, serialisation, out of resources, lock not to be had, server going down: no fault of the message."""
+_AWAY_AT_MOST: Final = 10.0
+"""Longest wait of what is given back while its database is away: all that waits comes again within it."""
+_AWAY_SQLSTATES: Final = ("08", "57P")
+"""Connection lost, server going down."""
+_PASSING_SQLSTATES: Final = ("40", "53", "55")
+"""Serialisation, out of resources, lock not to be had: no fault of the message either."""
 
 
 class TooSlow(Exception):  # noqa: N818 it says what was the matter
@@ -58,9 +63,13 @@ async def consuming(
         yield
         return
     broker = Broker(service, settings)
-    # Requests must find connections in the pool however much there is to consume.
-    slots = asyncio.Semaphore(max(1, settings.pool_size // 2))
-    pullers = [Puller(broker, consumer, subscriptions, sessions, slots) for consumer in subscriptions.consumers]
+    slots = max(1, settings.pool_size // 2)
+    lanes = {server: Lane(slots, _HANDLE_WITHIN) for server in settings.shards.servers}
+
+    def lane(district: int) -> Lane:
+        return lanes[settings.shards.of(district)]
+
+    pullers = [Puller(broker, consumer, subscriptions, sessions, lane) for consumer in subscriptions.consumers]
     async with broker.running():
         tasks = [asyncio.create_task(puller.run(), name=puller.consumer.name) for puller in pullers]
         try:
@@ -82,13 +91,13 @@ class Puller:
         consumer: Consumer,
         subscriptions: Subscriptions,
         sessions: Sessions,
-        slots: asyncio.Semaphore,
+        lane: Callable[[int], Lane],
     ) -> None:
         self.consumer = consumer
         self._broker = broker
         self._subscriptions = subscriptions
         self._sessions = sessions
-        self._slots = slots
+        self._lane = lane
         self._in_hand: set[asyncio.Task[None]] = set()
         self._ending = False
         self._lag = 0
@@ -142,25 +151,41 @@ class Puller:
         return messages
 
     async def _settle(self, messages: list[Msg]) -> None:
-        async with self._slots:
-            if self._ending:
-                for message in messages:
-                    await self._answer(message.nak())
-                return
-            together: defaultdict[tuple[type[Event], int], list[tuple[Msg, Event]]] = defaultdict(list)
-            for message in messages:
-                if message.metadata.num_delivered > 1:
-                    telemetry.redeliveries.add(1, {"consumer": self.consumer.name})
-                try:
-                    event = read(message.subject, message.headers, message.data)
-                except Unreadable as error:
+        together: defaultdict[tuple[type[Event], int], list[tuple[Msg, Event]]] = defaultdict(list)
+        for message in messages:
+            if message.metadata.num_delivered > 1:
+                telemetry.redeliveries.add(1, {"consumer": self.consumer.name})
+            try:
+                event = read(message.subject, message.headers, message.data)
+            except Unreadable as error:
+                async with self._lane(district_of(message.subject)).slots:
                     await self._bury(message, error)
-                else:
-                    together[type(event), event.district].append((message, event))
-            for group in together.values():
-                await self._act(group)
+            else:
+                together[type(event), event.district].append((message, event))
+        await asyncio.gather(*map(self._act, together.values()))
 
     async def _act(self, group: list[tuple[Msg, Event]]) -> None:
+        message, event = group[0]
+        lane = self._lane(event.district)
+        async with lane.slots:
+            if self._ending or lane.closed():
+                for waiting, _ in group:
+                    delay = None if self._ending else _delay(waiting.metadata.num_delivered, at_most=_AWAY_AT_MOST)
+                    await self._answer(waiting.nak(delay))
+                return
+            failed = await self._handle(group)
+            if failed and _is_away(failed):
+                lane.lost()
+            else:
+                lane.answered()
+            if failed and len(group) == 1:
+                await self._failed(message, event, failed)
+        if failed and len(group) > 1:
+            for one in group:
+                await self._act([one])
+
+    async def _handle(self, group: list[tuple[Msg, Event]]) -> Exception | None:
+        """Do what is to be done, and acknowledge; gives what went wrong."""
         message, event = group[0]
         destination = template(message.subject)
         with tracer.start_as_current_span(
@@ -188,16 +213,10 @@ class Puller:
                     await self._subscriptions.handle(self._sessions, [event for _, event in group])
             except Exception as error:  # noqa: BLE001 a handler may fail in any way, and the message must be settled
                 span.set_status(Status(StatusCode.ERROR, type(error).__name__))
-                failed = TooSlow(f"took more than {_HANDLE_WITHIN:.0f} s") if deadline.expired() else error
-            else:
-                for done, _ in group:
-                    await self._answer(done.ack())
-                return
-        if len(group) > 1:
-            for one in group:
-                await self._act([one])
-        else:
-            await self._failed(message, event, failed)
+                return TooSlow(f"took more than {_HANDLE_WITHIN:.0f} s") if deadline.expired() else error
+            for done, _ in group:
+                await self._answer(done.ack())
+            return None
 
     async def _failed(self, message: Msg, event: Event, error: Exception) -> None:
         delivery = message.metadata.num_delivered
@@ -206,8 +225,8 @@ class Puller:
             *(self.consumer.name, event.type, delivery, deadletters.describe(error)),
             extra={"event_id": str(event.id), "stack": "".join(traceback.format_tb(error.__traceback__)[-4:])},
         )
-        if _passes(error):
-            await self._answer(message.nak(_delay(delivery, at_most=5)))
+        if passes(error):
+            await self._answer(message.nak(_delay(delivery, at_most=_AWAY_AT_MOST if _is_away(error) else 5)))
         elif delivery < DELIVERIES:
             await self._answer(message.nak(_delay(delivery, at_most=60)))
         else:
@@ -236,10 +255,18 @@ def _delay(delivery: int, *, at_most: float) -> float:
     return min(0.2 * 2.0 ** min(delivery - 1, 20), at_most) * random.uniform(0.75, 1.25)  # noqa: S311 jitter
 
 
-def _passes(error: Exception) -> bool:
+def passes(error: Exception) -> bool:
     """Tell whether this has nothing to do with the message, and a later try will do."""
+    return _is_away(error) or (isinstance(error, DBAPIError) and _sqlstate(error).startswith(_PASSING_SQLSTATES))
+
+
+def _is_away(error: Exception) -> bool:
+    """Tell whether its database does not answer, so that no other message need try either."""
     if isinstance(error, DBAPIError):
-        state = getattr(error.orig, "sqlstate", None) or ""
-        return error.connection_invalidated or state.startswith(_PASSING_SQLSTATES)
+        return error.connection_invalidated or _sqlstate(error).startswith(_AWAY_SQLSTATES)
     # What the database says while connecting comes as it is: statements' errors were the case above.
     return isinstance(error, OSError | PoolTimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError)
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or ""

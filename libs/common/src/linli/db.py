@@ -4,23 +4,36 @@ A service logs in as a role that may do nothing but become one of the *ways of s
 and says how far it reaches, so that a forgotten filter finds no foreign rows, and a forgotten scope is an error.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Final, Self
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, event, exists, select
+from sqlalchemy import Connection, Engine, event, exists, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
 
 from linli import units
 from linli.models import KnownUnit
-from linli.problems import UnknownUnit
+from linli.problems import Forbidden, UnknownUnit
 from linli.settings import Settings
+from linli.shards import Server, Shards
 
 NOBODY = UUID(int=0)
 Sessions = async_sessionmaker[AsyncSession]
+_ONE_SERVER: Final = Shards()
+_DISTRICT: Final = 10**12
+"""Units of a district."""
+BY_SCOPE: Final = ""
+"""The server that a scope's district lives on, whichever it is."""
+
+
+class OneDistrict(Forbidden):
+    """This token covers several districts, and this is done in one at a time. Use a token of that district."""
+
+    title_zh = "须指定一个区"
+    detail_zh = "当前令牌覆盖多个区，而此操作一次只能在一个区内进行，请使用该区的令牌。"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +81,19 @@ class Scope:
         """See what is needed to issue a token, before anybody is known."""
         return cls("linli_issuer", 0, 0)
 
+    def within(self, unit: int) -> Self:
+        """See no more than this unit of it; whether it lies in the scope was asked before."""
+        lo, hi = units.span(unit)
+        return replace(self, lo=lo, hi=hi)
+
+    @property
+    def wide(self) -> bool:
+        """Whether it reaches beyond one district: the platform's own operators see all."""
+        return self.lo // _DISTRICT != self.hi // _DISTRICT
+
 
 def _range(district: int) -> tuple[int, int]:
-    return district * 10**12, (district + 1) * 10**12 - 1
+    return district * _DISTRICT, (district + 1) * _DISTRICT - 1
 
 
 _SET_SCOPE: Final = (
@@ -87,7 +110,31 @@ def _apply_scope(session: Session, _: SessionTransaction, connection: Connection
 
 
 class ScopedSession(Session):
-    """A session that sets its scope at the start of each transaction, and has none to begin without."""
+    """A session that sets its scope at the start of each transaction, and has none to begin without.
+
+    It works on one database server: where its scope's district lives, unless it was told.
+    """
+
+    @property
+    def server(self) -> Server:
+        """The server it works on.
+
+        Raises:
+            OneDistrict: 403, when there are several, its scope is wider than a district, and it was not told.
+        """
+        scope: Scope = self.info["scope"]
+        server: Server = self.info.get("server", BY_SCOPE)
+        if server != BY_SCOPE:
+            return server
+        shards: Shards = self.info["shards"]
+        if shards.addresses and scope.wide:
+            raise OneDistrict
+        return shards.of(scope.lo // _DISTRICT)
+
+    def get_bind(self, *_: Any, **__: Any) -> Engine:  # noqa: ANN401 whatever is asked for, one server has it
+        """Give the connections to that server."""
+        engine: AsyncEngine = self.info["engines"][self.server]
+        return engine.sync_engine
 
 
 event.listen(ScopedSession, "after_begin", _apply_scope)
@@ -98,11 +145,11 @@ def async_url(url: str) -> str:
     return url.replace("postgresql://", "postgresql+asyncpg://", 1)
 
 
-def create_engine(settings: Settings, service: str) -> AsyncEngine:
-    """Make the service's engine: a bounded pool, and every wait in the database with an end."""
+def create_engine(settings: Settings, service: str, server: Server = None) -> AsyncEngine:
+    """Make the service's engine for one server: a bounded pool, and every wait in the database with an end."""
     milliseconds = str(int(settings.statement_timeout * 1000))
     return create_async_engine(
-        async_url(settings.database_url.get_secret_value()),
+        async_url(Shards.at(settings.database_url.get_secret_value(), server)),
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=5,
@@ -122,20 +169,30 @@ def create_engine(settings: Settings, service: str) -> AsyncEngine:
     )
 
 
-def create_sessions(engine: AsyncEngine, wake: Callable[[], None]) -> Sessions:
+def create_sessions(
+    engines: Mapping[Server, AsyncEngine], wake: Callable[[Server], None], shards: Shards = _ONE_SERVER
+) -> Sessions:
     """Make the session factory; objects stay usable after commit.
 
     Args:
-        engine: the service's.
-        wake: called after the commit of a transaction that published events; found as `session.info["wake"]`.
+        engines: the service's, one for each server.
+        wake: called with the server after the commit of a transaction that published events.
+        shards: which district lives on which.
     """
-    return async_sessionmaker(engine, sync_session_class=ScopedSession, expire_on_commit=False, info={"wake": wake})
+    info = {"engines": engines, "wake": wake, "shards": shards}
+    return async_sessionmaker(sync_session_class=ScopedSession, expire_on_commit=False, info=info)
 
 
 @asynccontextmanager
-async def transaction(sessions: Sessions, scope: Scope) -> AsyncIterator[AsyncSession]:
-    """Run one transaction under a scope: commits at the end, rolls back on any error."""
-    async with sessions(info={"scope": scope}) as session, session.begin():
+async def transaction(sessions: Sessions, scope: Scope, server: Server = BY_SCOPE) -> AsyncIterator[AsyncSession]:
+    """Run one transaction under a scope: commits at the end, rolls back on any error.
+
+    Args:
+        sessions: the service's.
+        scope: what it sees; its district says on which server.
+        server: where, when the scope is wider than a district.
+    """
+    async with sessions(info={"scope": scope, "server": server}) as session, session.begin():
         yield session
 
 

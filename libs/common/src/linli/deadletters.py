@@ -1,5 +1,6 @@
 """Dead letters (死信): messages that could not be handled, kept until an operator has them handled again."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import UUID
@@ -114,35 +115,35 @@ async def bury(sessions: Sessions, consumer: str, message: Msg, error: Exception
 
 def router(service: str, subscriptions: Subscriptions) -> APIRouter:
     """Make the routes by which an operator lists, reads, replays and discards a service's dead letters."""
-    from linli.service import Transaction  # noqa: PLC0415 it builds services with these routes
+    from linli.service import Transactions  # noqa: PLC0415 it builds services with these routes
 
     routes = Router(prefix=f"/{service}/v1/dead-letters", tags=["dead letters"])
 
     @routes.get("", dependencies=[require("events.read")])
     async def list_dead_letters(
-        session: Transaction, page: Annotated[Page, Depends()], request: Request, response: Response
+        sessions: Transactions, page: Annotated[Page, Depends()], request: Request, response: Response
     ) -> Paged[DeadLetterOut]:
         """List messages that could not be handled, newest first (死信列表)."""
         key = (DeadLetter.died_at.desc(), DeadLetter.id.desc())
-        rows, following = await page.of(session, select(DeadLetter), key=key, request=request, response=response)
+        rows, following = await page.of(sessions, select(DeadLetter), key=key, request=request, response=response)
         return Paged(items=[DeadLetterOut.of(row) for row in rows], next=following)
 
     @routes.get("/{id}", dependencies=[require("events.read")])
     async def read_dead_letter(
         id: UUID,  # noqa: A002 as in the address
-        session: Transaction,
+        sessions: Transactions,
     ) -> DeadLetterOut:
         """Read one message and why it could not be handled (死信详情)."""
-        return DeadLetterOut.of(await _find(session, id))
+        return DeadLetterOut.of(await _find(sessions, id))
 
     @routes.post("/{id}/replay", dependencies=[require("events.replay")])
     async def replay_dead_letter(
         id: UUID,  # noqa: A002 as in the address
-        session: Transaction,
+        sessions: Transactions,
         request: Request,
     ) -> DeadLetterOut:
         """Have a message handled again; what was handled before is not done twice (重放死信)."""
-        letter = await _find(session, id)
+        letter = await _find(sessions, id)
         try:
             event = read(letter.subject, letter.headers, letter.payload)
             await subscriptions.handle(request.app.state.sessions, [event])
@@ -154,18 +155,19 @@ def router(service: str, subscriptions: Subscriptions) -> APIRouter:
     @routes.post("/{id}/discard", dependencies=[require("events.replay")])
     async def discard_dead_letter(
         id: UUID,  # noqa: A002 as in the address
-        session: Transaction,
+        sessions: Transactions,
     ) -> DeadLetterOut:
         """Say that a message will never be handled; it is kept, and counts no more (放弃死信)."""
-        letter = await _find(session, id)
+        letter = await _find(sessions, id)
         letter.discarded_at = datetime.now(UTC)
         return DeadLetterOut.of(letter)
 
     return routes
 
 
-async def _find(session: AsyncSession, letter: UUID) -> DeadLetter:
-    found = await session.scalar(select(DeadLetter).where(DeadLetter.id == letter))
-    if found is None:
-        raise NotFound(kind="dead letter", id=letter)
-    return found
+async def _find(sessions: Sequence[AsyncSession], letter: UUID) -> DeadLetter:
+    for session in sessions:
+        found = await session.scalar(select(DeadLetter).where(DeadLetter.id == letter))
+        if found is not None:
+            return found
+    raise NotFound(kind="dead letter", id=letter)

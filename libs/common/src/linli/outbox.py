@@ -62,8 +62,9 @@ def _row(event: Event, context: dict[str, str]) -> dict[str, object]:
 
 
 def _wake_relay(session: Session) -> None:
+    assert isinstance(session, ScopedSession)  # noqa: S101 it listens to no other
     if session.info.pop("published", False):
-        session.info["wake"]()
+        session.info["wake"](session.server)
 
 
 sqlalchemy_event.listen(ScopedSession, "after_commit", _wake_relay)

@@ -48,7 +48,7 @@ class Page:
 
     async def of(
         self,
-        session: AsyncSession,
+        session: AsyncSession | Sequence[AsyncSession],
         statement: Select[Any],
         *,
         key: Sequence[ColumnElement[Any] | QueryableAttribute[Any]],
@@ -58,7 +58,7 @@ class Page:
         """Fetch one page.
 
         Args:
-            session: an open transaction.
+            session: an open transaction, or one for each database server that has some of the rows.
             statement: selects one entity or column, without order.
             key: what to order by, ending with something unique; all ascending or all `.desc()`.
             request: names the filters, which a cursor is bound to.
@@ -80,7 +80,11 @@ class Page:
             after = tuple_(*map(literal, values, types))
             row = tuple_(*columns)
             statement = statement.where(row < after if descending else row > after)
-        rows = (await session.scalars(statement.order_by(*key).limit(self.limit + 1))).all()
+        statement = statement.order_by(*key).limit(self.limit + 1)
+        sessions = [session] if isinstance(session, AsyncSession) else session
+        rows = [row for one in sessions for row in await one.scalars(statement)]
+        if len(sessions) > 1:
+            rows.sort(key=lambda row: [getattr(row, str(name)) for name in names], reverse=descending)
         if len(rows) <= self.limit:
             return rows, None
         rows = rows[: self.limit]

@@ -23,6 +23,7 @@ from linli import telemetry
 from linli.broker import Broker
 from linli.events import template
 from linli.settings import Settings
+from linli.shards import Server, Shards
 
 if TYPE_CHECKING:
     from nats.js.api import PubAck
@@ -56,11 +57,12 @@ _EXPIRED: Final = {
 
 
 class Relay:
-    """Runs beside the service; with several replicas each shard has one relay at a time."""
+    """Runs beside the service, one for each database server; of several replicas one at a time works on a shard."""
 
-    def __init__(self, service: str, settings: Settings) -> None:
+    def __init__(self, service: str, settings: Settings, server: Server = None) -> None:
         self.service = service
-        self._database_url = settings.relay_database_url.get_secret_value()
+        self._database_url = Shards.at(settings.relay_database_url.get_secret_value(), server)
+        self._server = Shards.address(self._database_url)
         self._broker = Broker(service, settings)
         self._woken = asyncio.Event()
         self._oldest: datetime | None = None
@@ -82,7 +84,7 @@ class Relay:
         async with self._broker.running():
             task = asyncio.create_task(self._run(), name="relay")
             try:
-                with telemetry.outbox_age.of(lambda: self.age):
+                with telemetry.outbox_age.of(lambda: self.age, server=self._server):
                     yield self
             finally:
                 # Before Python 3.12 wait_for, which nats-py uses too, may lose a cancellation; the flag is not lost.
@@ -110,7 +112,8 @@ class Relay:
                     failures = 0
             except Exception as error:  # noqa: BLE001 whatever it is, events wait in the outbox and it tries again
                 failures += 1
-                log.warning("the relay tries again (%d): %s: %s", failures, type(error).__name__, error)
+                name = type(error).__name__
+                log.warning("the relay of %s tries again (%d): %s: %s", self._server, failures, name, error)
             finally:
                 if connection:
                     connection.terminate()

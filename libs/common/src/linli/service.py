@@ -1,7 +1,7 @@
 """What every service is made of: one call gives it transactions, tokens, events, telemetry, health and problems."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from linli import deadletters, errors, health, known_units, openapi, telemetry, units
 from linli.asyncapi import asyncapi
 from linli.consumer import consuming
-from linli.db import Scope, create_engine, create_sessions, transaction
+from linli.db import BY_SCOPE, Scope, create_engine, create_sessions, transaction
 from linli.events import Event
 from linli.idempotency import Claim, Router
 from linli.inbox import Subscriptions
@@ -20,17 +20,29 @@ from linli.problems import OutsideScope
 from linli.relay import Relay
 from linli.security import Caller, Principal, Tokens
 from linli.settings import Settings
+from linli.shards import Server
 from linli.units import UnitCode
 
-__all__ = ["OwnTransaction", "PublicWithin", "Router", "Transaction", "Within", "service"]
+__all__ = [
+    "DistrictTransaction",
+    "OwnTransaction",
+    "PublicWithin",
+    "Router",
+    "Transaction",
+    "Transactions",
+    "Within",
+    "service",
+]
 
 
 @asynccontextmanager
-async def _begun(request: Request, caller: Principal, scope: Scope) -> AsyncIterator[AsyncSession]:
+async def _begun(
+    request: Request, caller: Principal, scope: Scope, server: Server = BY_SCOPE
+) -> AsyncIterator[AsyncSession]:
     key = request.headers.get("idempotency-key") if request.method == "POST" else None
     if key:
         await request.body()  # before a connection is taken: however slowly it comes, it holds none
-    async with transaction(request.app.state.sessions, scope) as session:
+    async with transaction(request.app.state.sessions, scope, server) as session:
         if key:
             request.state.claim = await Claim.of(session, request, caller, key)
         yield session
@@ -77,6 +89,35 @@ PublicWithin = Annotated[int | None, Depends(_within_public)]
 """The same for what is public in a district: residents and grid workers may look in all of theirs."""
 
 
+async def _in_district(request: Request, caller: Caller, district: UnitCode) -> AsyncIterator[AsyncSession]:
+    caller.must_cover(district)
+    async with _begun(request, caller, caller.scope.within(district)) as session:
+        yield session
+
+
+DistrictTransaction = Annotated[AsyncSession, Depends(_in_district, scope="function")]
+"""The request's transaction in the `{district}` of its address, for callers who cover many; 403 for any other."""
+
+
+async def _everywhere(request: Request, caller: Caller, within: Within) -> AsyncIterator[list[AsyncSession]]:
+    scope = caller.scope if within is None else caller.scope.within(within)
+    first, *others = request.app.state.settings.shards.servers if scope.wide else (BY_SCOPE,)
+    async with AsyncExitStack() as stack:
+        # It holds the Idempotency-Key and commits last: nothing is answered that was not done.
+        sessions = [await stack.enter_async_context(_begun(request, caller, scope, first))]
+        for server in others:
+            other = transaction(request.app.state.sessions, scope, server)
+            sessions.append(await stack.enter_async_context(other))
+        yield sessions
+
+
+Transactions = Annotated[list[AsyncSession], Depends(_everywhere, scope="function")]
+"""A transaction on every database server that the caller's scope reaches, or the query parameter `within` inside of it.
+
+For what the platform's operators look for in all districts; with one server, or one district, it is one.
+"""
+
+
 def service(
     name: str,
     settings: Settings,
@@ -101,19 +142,22 @@ def service(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = create_engine(settings, name)
-        relay = Relay(name, settings)
-        sessions = create_sessions(engine, relay.wake)
-        app.state.engine = engine
+        servers = settings.shards.servers
+        engines = {server: create_engine(settings, name, server) for server in servers}
+        relays = {server: Relay(name, settings, server) for server in servers}
+        sessions = create_sessions(engines, lambda server: relays[server].wake(), settings.shards)
+        app.state.engines = engines
         app.state.sessions = sessions
         app.state.tokens = Tokens(settings.jwks_url, settings.token_issuer, settings.token_audience)
         app.state.settings = settings
-        telemetry.watch_engine(engine)
-        try:
-            async with relay.running(), consuming(name, settings, sessions, subscriptions):
-                yield
-        finally:
-            await engine.dispose()
+        async with AsyncExitStack() as stack:
+            for engine in engines.values():
+                telemetry.watch_engine(engine)
+                stack.push_async_callback(engine.dispose)
+            for relay in relays.values():
+                await stack.enter_async_context(relay.running())
+            await stack.enter_async_context(consuming(name, settings, sessions, subscriptions))
+            yield
 
     app = FastAPI(
         title=f"Linli {name}",

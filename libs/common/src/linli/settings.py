@@ -1,12 +1,18 @@
 """Settings of a service, read from the environment or from files in /run/secrets."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from linli.shards import BadShards, Shards
 
 _SECRETS = Path("/run/secrets")
+
+
+def _shards(value: object) -> object:
+    return Shards.parse(value) if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -29,6 +35,8 @@ class Settings(BaseSettings):
     """Where the directory publishes its signing keys."""
     master_key: SecretStr
     """32 bytes in base64 that wrap the districts' data keys."""
+    shards: Annotated[Shards, NoDecode, BeforeValidator(_shards)] = Shards()
+    """Which districts live on other database servers: `{"postgres-2:5432": [310104, 310115]}`."""
     token_issuer: str = "linli"  # noqa: S105 a name, no secret
     token_audience: str = "linli"  # noqa: S105 a name, no secret
     pool_size: Annotated[int, Field(ge=1, le=100)] = 10
@@ -39,3 +47,10 @@ class Settings(BaseSettings):
     """Share of new traces that are recorded; a caller's sampling decision is followed."""
     trace_file: Path | None = None
     """Where spans are written as JSON lines when no collector is at hand."""
+
+    @model_validator(mode="after")
+    def _no_server_twice(self) -> Self:
+        home = Shards.address(self.database_url.get_secret_value())
+        if home in self.shards.addresses:
+            raise BadShards(f"{home} is LINLI_DATABASE_URL's own server", f"{home} 是 LINLI_DATABASE_URL 本身的服务器")
+        return self

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+Server = str | None
+"""A database server by its `host:port`; None is the one of the services' own settings."""
+
 _ADDRESS: Final = re.compile(r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\]):[1-9][0-9]{0,4}")
 _DISTRICTS: Final = range(100_000, 1_000_000)
 _LAST_PORT: Final = 0xFFFF
@@ -54,20 +57,30 @@ class Shards:
                 of[district] = address
         return cls(tuple(addresses), of)
 
-    def of(self, district: int) -> str | None:
-        """Give the address of the server a district lives on; None is the server of the services' own settings."""
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """Every database server, the one of the services' own settings first."""
+        return (None, *self.addresses)
+
+    def of(self, district: int) -> Server:
+        """Tell on which server a district lives; 0 is the platform itself."""
         return self._of.get(district)
 
     @staticmethod
-    def at(url: str, address: str | None) -> str:
+    def at(url: str, server: Server) -> str:
         """Give a database's URL on another server: same database, login and password."""
-        if address is None:
+        if server is None:
             return url
         parts = urlsplit(url)
         user, at, _ = parts.netloc.rpartition("@")
         # libpq also takes the server from here, and it would win.
         query = urlencode([(key, value) for key, value in parse_qsl(parts.query) if key not in {"host", "port"}])
-        return parts._replace(netloc=f"{user}{at}{address}", query=query).geturl()
+        return parts._replace(netloc=f"{user}{at}{server}", query=query).geturl()
+
+    @staticmethod
+    def address(url: str) -> str:
+        """Give the `host:port` that a URL names; empty for a socket."""
+        return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _read(text: str) -> Iterator[tuple[str, list[int]]]:

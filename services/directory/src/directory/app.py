@@ -10,11 +10,13 @@ from linli.crypto import MasterKeys
 from linli.events.directory import AssignmentChanged, BuildingChanged, UnitChanged
 from linli.service import service
 from linli.settings import Settings
+from linli.shards import Shards
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the service."""
-    settings = settings or Settings()
+    # The catalogue of all districts is in one place: docs/decisions/0003-the-directory-is-not-sharded.md
+    settings = (settings or Settings()).model_copy(update={"shards": Shards()})
     app = service(
         "directory",
         settings,

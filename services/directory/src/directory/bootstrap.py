@@ -36,8 +36,9 @@ async def bootstrap(settings: BootstrapSettings) -> None:
     }
     statement = insert(AppClient).values(district=0, id=PLATFORM_CLIENT, version=1, **wanted)
     engine = create_engine(settings, "directory")
+    sessions = create_sessions({None: engine}, wake=lambda _: None)
     try:
-        async with transaction(create_sessions(engine, wake=lambda: None), Scope.of_unit(units.PLATFORM)) as session:
+        async with transaction(sessions, Scope.of_unit(units.PLATFORM)) as session:
             await session.execute(statement.on_conflict_do_update(index_elements=["district", "id"], set_=wanted))
     finally:
         await engine.dispose()

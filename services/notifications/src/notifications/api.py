@@ -9,7 +9,7 @@ from linli.etags import IfMatch, set_etag
 from linli.paging import Page
 from linli.schemas import Paged
 from linli.security import Principal, require
-from linli.service import OwnTransaction, Router, Transaction
+from linli.service import OwnTransaction, Router, Transactions
 from notifications import operations
 from notifications.models import Notification
 from notifications.schemas import NotificationChange, NotificationOut, Told, Unread
@@ -75,7 +75,7 @@ async def change_message(
 
 @router.get("/notifications", dependencies=[require("events.read")])
 async def list_told(
-    session: Transaction,
+    sessions: Transactions,
     page: Annotated[Page, Depends()],
     request: Request,
     response: Response,
@@ -83,7 +83,7 @@ async def list_told(
 ) -> Paged[Told]:
     """List who was told of a ticket or booking and when, newest first: for operators, without what was said."""
     rows, following = await page.of(
-        session,
+        sessions,
         operations.told_of(subject),
         key=(Notification.id.desc(),),
         request=request,
