@@ -157,6 +157,16 @@ def test_the_jobs_are_those_of_compose(overlay: str, cluster_secrets: dict[str, 
     }
 
 
+@every_overlay
+@pytest.mark.parametrize("job", ["provision", "migrate", "bootstrap"])
+def test_what_prepares_databases_is_told_of_all_of_them(overlay: str, job: str) -> None:
+    (container,) = (
+        container for _, template in pods(overlay) for container in containers(template) if container["name"] == job
+    )
+    assert environment(overlay, container)["LINLI_SHARDS"] == ""
+    assert compose()["services"][job]["environment"]["LINLI_SHARDS"] == "${LINLI_SHARDS:-}"
+
+
 def _options(words: list[str]) -> dict[str, str]:
     return dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
 
