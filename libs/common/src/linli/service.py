@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import deadletters, errors, health, known_units, openapi, telemetry, units
 from linli.asyncapi import asyncapi
+from linli.clockwork import Clockwork
 from linli.consumer import consuming
 from linli.db import BY_SCOPE, Scope, create_engine, create_sessions, transaction
 from linli.events import Event
@@ -21,6 +22,7 @@ from linli.relay import Relay
 from linli.security import Caller, Principal, Tokens
 from linli.settings import Settings
 from linli.shards import Server
+from linli.timers import Timers
 from linli.units import UnitCode
 
 __all__ = [
@@ -118,13 +120,14 @@ For what the platform's operators look for in all districts; with one server, or
 """
 
 
-def service(
+def service(  # noqa: PLR0913 what a service is made of
     name: str,
     settings: Settings,
     *,
     routers: Sequence[APIRouter],
     subscriptions: Subscriptions | None = None,
     publishes: Sequence[type[Event]] = (),
+    timers: Timers | None = None,
 ) -> FastAPI:
     """Build a service.
 
@@ -134,11 +137,13 @@ def service(
         routers: its routes, at `/<name>/v1/...`.
         subscriptions: what it does when others tell of something.
         publishes: the events it tells of.
+        timers: what it does when a clock runs out.
 
     Returns:
         An app whose lifespan connects everything and ends without losing what was begun.
     """
     subscriptions = subscriptions or Subscriptions(name)
+    timers = timers or Timers(name)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -157,6 +162,8 @@ def service(
             for relay in relays.values():
                 await stack.enter_async_context(relay.running())
             await stack.enter_async_context(consuming(name, settings, sessions, subscriptions))
+            for server in servers if timers.kinds else ():
+                await stack.enter_async_context(Clockwork(name, settings, server, sessions, timers).running())
             yield
 
     app = FastAPI(

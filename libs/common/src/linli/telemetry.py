@@ -3,11 +3,12 @@
 import atexit
 import logging
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, cast
 
 from fastapi import FastAPI
 from opentelemetry import metrics, trace
@@ -30,6 +31,7 @@ from pythonjsonlogger.json import JsonFormatter
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
 
 from linli.settings import Settings
 from linli.tracefile import FileExporter
@@ -38,6 +40,7 @@ _DELIVER_WITHIN: Final = 5
 _END_WITHIN: Final = 1.5
 _QUEUE: Final = 2048
 _FLUSH_EVERY_MS: Final = 500
+_MEASURE_EVERY_MS: Final = 15_000
 
 _meter = metrics.get_meter("linli")
 
@@ -67,6 +70,12 @@ outbox_age: Final = Gauge("linli.outbox.age", "s", "How long the oldest event ha
 consumer_lag: Final = Gauge("linli.consumer.lag", "{message}", "Messages not yet delivered to a consumer")
 redeliveries: Final = _meter.create_counter("linli.redeliveries", "{message}", "Messages that came again")
 dead_letters: Final = _meter.create_counter("linli.dead_letters", "{message}", "Messages that could not be handled")
+dependency_up: Final = Gauge("linli.dependency.up", "", "1 while what the service stands on can be reached, else 0")
+pool_use: Final = Gauge("linli.pool.use", "1", "Share of the database connections that are in use")
+clocks_open: Final = Gauge("linli.clocks.open", "{clock}", "Clocks that were not stopped, run out or not")
+clocks_overdue: Final = Gauge("linli.clocks.overdue", "{clock}", "Clocks that have run out and were not stopped")
+clocks_late: Final = Gauge("linli.clocks.late", "s", "How long the first clock to run out has waited to be acted on")
+timers_failed: Final = _meter.create_counter("linli.timers.failed", "{clock}", "Clocks that could not be acted on")
 
 
 def setup(service: str, settings: Settings, app: FastAPI) -> None:
@@ -88,13 +97,21 @@ def setup(service: str, settings: Settings, app: FastAPI) -> None:
 
 
 def watch_engine(engine: AsyncEngine) -> None:
-    """Give every statement of an engine a span, without its parameters."""
+    """Give every statement of an engine a span, without its parameters, and show how much of its pool is in use."""
     # The instrumentor would patch SQLAlchemy for the whole process, and can be asked only once.
     connections = _meter.create_up_down_counter("db.client.connections.usage", "{connection}", "Connections by state")
     EngineTracer(trace.get_tracer(__name__), engine.sync_engine, connections)  # type: ignore[no-untyped-call]
     # Its handler records an error in its own words, which may quote what residents said.
     event.remove(engine.sync_engine, "handle_error", _handle_error)
     event.listen(engine.sync_engine, "handle_error", _end_failed)
+    shown = ExitStack()
+    shown.enter_context(pool_use.of(lambda: _use(engine), server=f"{engine.url.host or ''}:{engine.url.port or ''}"))
+    event.listen(engine.sync_engine, "engine_disposed", lambda _: shown.close())
+
+
+def _use(engine: AsyncEngine) -> float:
+    pool = cast("QueuePool", engine.sync_engine.pool)
+    return pool.checkedout() / pool.size()
 
 
 def _end_failed(context: ExceptionContext) -> None:
@@ -111,13 +128,16 @@ def trace_id() -> str | None:
 
 
 def _record(service: str, settings: Settings) -> None:
-    resource = Resource.create({"service.name": service, "service.namespace": "linli"})
+    # The host is the container or pod: each of several has series of its own.
+    instance = socket.gethostname()
+    resource = Resource.create({"service.name": service, "service.namespace": "linli", "service.instance.id": instance})
     sampler = ParentBased(_Roots(settings.trace_ratio))
     traces = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
     if settings.trace_file:
         traces.add_span_processor(_batched(FileExporter(settings.trace_file, service)))
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         traces.add_span_processor(_batched(OTLPSpanExporter(timeout=_DELIVER_WITHIN)))
+        os.environ.setdefault("OTEL_METRIC_EXPORT_INTERVAL", str(_MEASURE_EVERY_MS))
         reader = PeriodicExportingMetricReader(OTLPMetricExporter(timeout=_DELIVER_WITHIN))
         meters = MeterProvider([reader], resource, shutdown_on_exit=False)
         metrics.set_meter_provider(meters)
