@@ -17,14 +17,17 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from linli import consumer, telemetry
 from linli.cloudevents import headers_of
+from linli.db import create_engine
 from linli.events.tickets import TicketOpened
 from linli.inbox import Subscriptions
 from linli.outbox import publish
+from linli.relay import Relay
 from linli.service import Router, Transaction, service
 from linli.testing import Running, Stage, eventually
 from linli.tracefile import FileExporter
@@ -137,10 +140,10 @@ def reader() -> InMemoryMetricReader:
     return found
 
 
-def measured(reader: InMemoryMetricReader, name: str) -> dict[str, float]:
+def measured(reader: InMemoryMetricReader, name: str, by: str = "consumer") -> dict[str, float]:
     data = reader.get_metrics_data()
     return {
-        str((point.attributes or {}).get("consumer", "")): point.value
+        str((point.attributes or {}).get(by, "")): point.value
         for resource in (data.resource_metrics if data else ())
         for scope in resource.scope_metrics
         for metric in scope.metrics
@@ -162,6 +165,9 @@ async def test_age_lag_redeliveries_and_dead_letters_are_measured(
 
     await chassis.prepare(subscriptions)
     async with chassis.connection() as client:
+        async with chassis.consuming(subscriptions):
+            # From the beginning: what first appears with its first event shows no increase by it.
+            assert await eventually(lambda: measured(reader, "linli.dead_letters")) == {"points-tickets": 0}
         for _ in range(3):
             event = opened()
             body = event.model_dump_json().encode()
@@ -172,7 +178,41 @@ async def test_age_lag_redeliveries_and_dead_letters_are_measured(
             assert measured(reader, "linli.dead_letters")["points-tickets"] == 3
             assert measured(reader, "linli.consumer.lag")["points-tickets"] == 0
             assert measured(reader, "linli.outbox.age")[""] == 0
+            assert measured(reader, "linli.dependency.up", "dependency") == {"postgresql": 1, "nats": 1}
     assert measured(reader, "linli.consumer.lag") == {}
+
+
+async def test_it_shows_when_database_or_broker_are_away(
+    chassis: Chassis, reader: InMemoryMetricReader, stage: Stage
+) -> None:
+    def up() -> dict[str, float]:
+        return measured(reader, "linli.dependency.up", "dependency")
+
+    async with chassis.relaying():
+        assert await eventually(lambda: up() == {"postgresql": 1, "nats": 1})
+        stage.server.kill()
+        try:
+            assert await eventually(lambda: up() == {"postgresql": 1, "nats": 0})
+        finally:
+            stage.server.start()
+        assert await eventually(lambda: up() == {"postgresql": 1, "nats": 1})
+    away = chassis.settings.model_copy(update={"relay_database_url": SecretStr("postgresql://x@127.0.0.1:1/x")})
+    async with Relay("tickets", away).running():
+        assert await eventually(lambda: up() == {"postgresql": 0, "nats": 1})
+    assert up() == {}
+
+
+async def test_it_shows_how_much_of_the_pool_is_in_use(chassis: Chassis, reader: InMemoryMetricReader) -> None:
+    def used() -> list[float]:
+        return list(measured(reader, "linli.pool.use").values())
+
+    engine = create_engine(chassis.settings.model_copy(update={"pool_size": 2}), "tickets")
+    telemetry.watch_engine(engine)
+    async with engine.connect():
+        assert used() == [0.5]
+    assert used() == [0]
+    await engine.dispose()
+    assert used() == []
 
 
 def test_spans_are_lines_of_json_and_the_file_stays_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,11 @@ class Broker:
             with suppress(asyncio.CancelledError):
                 await keeper
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection just now."""
+        return self._client is not None and self._client.is_connected
+
     async def jetstream(self) -> JetStreamContext:
         """Give the connection's JetStream.
 
@@ -64,7 +69,7 @@ class Broker:
                 await self._connected.wait()
         except TimeoutError:
             raise BrokerDown("not connected to NATS") from None
-        if self._client is None or self._jetstream is None or not self._client.is_connected:
+        if self._jetstream is None or not self.is_connected:
             raise BrokerDown("the connection to NATS was lost")
         return self._jetstream
 

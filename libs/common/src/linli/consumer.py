@@ -104,6 +104,9 @@ class Puller:
 
     async def run(self) -> None:
         """Pull until cancelled, whatever happens to the broker."""
+        # A counter that begins at its first event would show no increase by it.
+        for counter in (telemetry.redeliveries, telemetry.dead_letters):
+            counter.add(0, {"consumer": self.consumer.name})
         with telemetry.consumer_lag.of(lambda: self._lag, consumer=self.consumer.name):
             while not self._ending:
                 try:

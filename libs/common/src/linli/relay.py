@@ -9,8 +9,8 @@ import json
 import logging
 import random
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -66,6 +66,7 @@ class Relay:
         self._broker = Broker(service, settings)
         self._woken = asyncio.Event()
         self._oldest: datetime | None = None
+        self._database_up = False
         self._housekeeping_at = 0.0
         self._ending = False
 
@@ -84,7 +85,7 @@ class Relay:
         async with self._broker.running():
             task = asyncio.create_task(self._run(), name="relay")
             try:
-                with telemetry.outbox_age.of(lambda: self.age, server=self._server):
+                with self._shown():
                     yield self
             finally:
                 # Before Python 3.12 wait_for, which nats-py uses too, may lose a cancellation; the flag is not lost.
@@ -92,6 +93,17 @@ class Relay:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+
+    @contextmanager
+    def _shown(self) -> Iterator[None]:
+        """Show how the relay fares; it is the one who needs database and broker all the time."""
+        on = {"server": self._server}
+        with (
+            telemetry.outbox_age.of(lambda: self.age, **on),
+            telemetry.dependency_up.of(lambda: self._database_up, dependency="postgresql", **on),
+            telemetry.dependency_up.of(lambda: self._broker.is_connected, dependency="nats", **on),
+        ):
+            yield
 
     async def _run(self) -> None:
         failures = 0
@@ -107,11 +119,13 @@ class Relay:
                         "idle_in_transaction_session_timeout": "60000",
                     },
                 )
+                self._database_up = True
                 while not self._ending:
                     await self._round(connection)
                     failures = 0
             except Exception as error:  # noqa: BLE001 whatever it is, events wait in the outbox and it tries again
                 failures += 1
+                self._database_up = connection is not None and not connection.is_closed()
                 name = type(error).__name__
                 log.warning("the relay of %s tries again (%d): %s: %s", self._server, failures, name, error)
             finally:

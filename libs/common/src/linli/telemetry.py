@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from fastapi import FastAPI
 from opentelemetry import metrics, trace
@@ -31,10 +31,13 @@ from pythonjsonlogger.json import JsonFormatter
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import QueuePool
 
 from linli.settings import Settings
+from linli.shards import Shards
 from linli.tracefile import FileExporter
+
+if TYPE_CHECKING:
+    from sqlalchemy.pool import QueuePool
 
 _DELIVER_WITHIN: Final = 5
 _END_WITHIN: Final = 1.5
@@ -53,7 +56,7 @@ class Gauge:
         _meter.create_observable_gauge(name, [self._observe], unit, description)
 
     def _observe(self, _: CallbackOptions) -> Iterable[Observation]:
-        return [Observation(read(), attributes) for read, attributes in list(self._sources.values())]
+        return [Observation(float(read()), attributes) for read, attributes in list(self._sources.values())]
 
     @contextmanager
     def of(self, read: Callable[[], float], **attributes: str) -> Iterator[None]:
@@ -72,10 +75,6 @@ redeliveries: Final = _meter.create_counter("linli.redeliveries", "{message}", "
 dead_letters: Final = _meter.create_counter("linli.dead_letters", "{message}", "Messages that could not be handled")
 dependency_up: Final = Gauge("linli.dependency.up", "", "1 while what the service stands on can be reached, else 0")
 pool_use: Final = Gauge("linli.pool.use", "1", "Share of the database connections that are in use")
-clocks_open: Final = Gauge("linli.clocks.open", "{clock}", "Clocks that were not stopped, run out or not")
-clocks_overdue: Final = Gauge("linli.clocks.overdue", "{clock}", "Clocks that have run out and were not stopped")
-clocks_late: Final = Gauge("linli.clocks.late", "s", "How long the first clock to run out has waited to be acted on")
-timers_failed: Final = _meter.create_counter("linli.timers.failed", "{clock}", "Clocks that could not be acted on")
 
 
 def setup(service: str, settings: Settings, app: FastAPI) -> None:
@@ -105,7 +104,8 @@ def watch_engine(engine: AsyncEngine) -> None:
     event.remove(engine.sync_engine, "handle_error", _handle_error)
     event.listen(engine.sync_engine, "handle_error", _end_failed)
     shown = ExitStack()
-    shown.enter_context(pool_use.of(lambda: _use(engine), server=f"{engine.url.host or ''}:{engine.url.port or ''}"))
+    server = Shards.address(engine.url.render_as_string())
+    shown.enter_context(pool_use.of(lambda: _use(engine), server=server))
     event.listen(engine.sync_engine, "engine_disposed", lambda _: shown.close())
 
 
