@@ -75,6 +75,10 @@ redeliveries: Final = _meter.create_counter("linli.redeliveries", "{message}", "
 dead_letters: Final = _meter.create_counter("linli.dead_letters", "{message}", "Messages that could not be handled")
 dependency_up: Final = Gauge("linli.dependency.up", "", "1 while what the service stands on can be reached, else 0")
 pool_use: Final = Gauge("linli.pool.use", "1", "Share of the database connections that are in use")
+clocks_open: Final = Gauge("linli.clocks.open", "{clock}", "Clocks that were not stopped, run out or not")
+clocks_overdue: Final = Gauge("linli.clocks.overdue", "{clock}", "Clocks that have run out and were not stopped")
+clocks_late: Final = Gauge("linli.clocks.late", "s", "How long the first clock to run out has waited to be acted on")
+timers_failed: Final = _meter.create_counter("linli.timers.failed", "{clock}", "Clocks that could not be acted on")
 
 
 def setup(service: str, settings: Settings, app: FastAPI) -> None:
