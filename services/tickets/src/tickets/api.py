@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from linli.etags import IfMatch, set_etag
 from linli.paging import Page
@@ -40,11 +40,13 @@ async def list_tickets(
     state: State | None = None,
     assignee: UUID | None = None,
     reporter: UUID | None = None,
+    *,
+    overdue: Annotated[bool, Query(description="Only those with a clock that has run out (超时)")] = False,
 ) -> Paged[TicketOut]:
     """List the tickets the caller may see, newest first."""
     rows, following = await page.of(
         session,
-        operations.tickets_within(within, state, assignee, reporter),
+        operations.tickets_within(within, state, assignee, reporter, overdue=overdue),
         key=(Ticket.id.desc(),),
         request=request,
         response=response,

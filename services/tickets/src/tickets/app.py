@@ -2,10 +2,17 @@
 
 from fastapi import FastAPI
 
-from linli.events.tickets import TicketAssigned, TicketClosed, TicketOpened, TicketRated, TicketResolved
+from linli.events.tickets import (
+    TicketAssigned,
+    TicketClosed,
+    TicketOpened,
+    TicketOverdue,
+    TicketRated,
+    TicketResolved,
+)
 from linli.service import service
 from linli.settings import Settings
-from tickets import api, subscribers
+from tickets import api, clocks, subscribers
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -15,5 +22,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings or Settings(),
         routers=[api.router],
         subscriptions=subscribers.subscriptions,
-        publishes=[TicketOpened, TicketAssigned, TicketResolved, TicketClosed, TicketRated],
+        publishes=[TicketOpened, TicketAssigned, TicketOverdue, TicketResolved, TicketClosed, TicketRated],
+        timers=clocks.timers,
     )

@@ -1,12 +1,13 @@
 """Tables of the tickets service, with the moves a ticket may make."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, Final
 from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint, Index, Integer, SmallInteger, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm.attributes import flag_modified
 
 from linli.models import Base, Placed, Versioned
 from linli.problems import Conflict, Forbidden
@@ -22,13 +23,15 @@ class State(StrEnum):
 
 
 class Move(StrEnum):
-    """What can be done with a ticket."""
+    """What is done with a ticket, or happens to it when a clock runs out."""
 
     OPEN = "open"
     ASSIGN = "assign"
     RESOLVE = "resolve"
     CLOSE = "close"
     RATE = "rate"
+    ANSWER_OVERDUE = "answer_overdue"
+    SOLVE_OVERDUE = "solve_overdue"
 
 
 MOVES: Final = {
@@ -38,6 +41,25 @@ MOVES: Final = {
     Move.RATE: ({State.CLOSED}, State.CLOSED),
 }
 """The whole life of a ticket: which states a move starts from, and which it ends in."""
+
+
+class Clock(StrEnum):
+    """What must be done in time (时限): somebody answers for it (接单), it is dealt with (办结)."""
+
+    ANSWER = "answer"
+    SOLVE = "solve"
+
+    @property
+    def overdue(self) -> Move:
+        """What happens when it runs out."""
+        return {Clock.ANSWER: Move.ANSWER_OVERDUE, Clock.SOLVE: Move.SOLVE_OVERDUE}[self]
+
+
+CLOCKS: Final = {
+    Clock.ANSWER: (timedelta(hours=24), {State.OPEN}),
+    Clock.SOLVE: (timedelta(days=7), {State.OPEN, State.ASSIGNED}),
+}
+"""How long each clock runs from the opening of a ticket, and in which states."""
 
 
 class IllegalMove(Conflict):
@@ -92,6 +114,20 @@ class Ticket(Placed, Versioned, Base):
     solve_due_at: Mapped[datetime | None]
     resolved_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
+
+    def start_clocks(self) -> dict[str, datetime]:
+        """Say when each clock of a newly opened ticket runs out."""
+        due = {clock.value: self.opened_at + within for clock, (within, _) in CLOCKS.items()}
+        self.answer_due_at, self.solve_due_at = due[Clock.ANSWER], due[Clock.SOLVE]
+        return due
+
+    def is_waiting(self, clock: Clock) -> bool:
+        """Tell whether what a clock is for is still to be done."""
+        return self.state in CLOCKS[clock][1]
+
+    def run_out(self) -> None:
+        """Count a clock's running out among the ticket's changes, as a step in its trail that no column shows."""
+        flag_modified(self, "state")
 
     def possible(self) -> list[str]:
         """List the moves that are legal now."""
@@ -174,6 +210,7 @@ class KnownAssignment(Base):
     """A copy of the directory's staff assignments: who may be given a ticket."""
 
     __tablename__ = "known_assignment"
+    SUPERVISING: ClassVar = frozenset({"community_manager"})
     ANSWERING: ClassVar = frozenset({"grid_worker", "department_staff", "community_manager", "street_admin"})
 
     district: Mapped[int] = mapped_column(Integer, primary_key=True)

@@ -1,20 +1,29 @@
 """Use cases of tickets: one function each, inside the caller's transaction."""
 
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import Exists, Select, exists, select
+from sqlalchemy import ColumnElement, Exists, Select, and_, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from linli import units
-from linli.db import require_unit
-from linli.events.tickets import TicketAssigned, TicketClosed, TicketOpened, TicketRated, TicketResolved
+from linli import timers, units
+from linli.db import NOBODY, require_unit
+from linli.events.tickets import (
+    SUPERVISORS,
+    TicketAssigned,
+    TicketClosed,
+    TicketOpened,
+    TicketOverdue,
+    TicketRated,
+    TicketResolved,
+)
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
 from linli.telemetry import trace_id
-from tickets.models import Entry, KnownAssignment, Move, NotYours, State, Ticket
+from tickets.models import Clock, Entry, KnownAssignment, Move, NotYours, State, Ticket
 
 
 class NobodyThere(NotFound):
@@ -45,8 +54,10 @@ async def open_ticket(  # noqa: PLR0913 a report is these facts
         reporter=caller.id,
         opened_at=datetime.now(UTC),
     )
+    due = ticket.start_clocks()
     session.add(ticket)
     await _enter(session, ticket, Move.OPEN, caller.id, None)
+    await timers.set(session, aggregate=ticket.id, unit=unit, due=due)
     await publish(
         session,
         TicketOpened(
@@ -74,9 +85,9 @@ async def find_ticket(session: AsyncSession, ticket_id: UUID, *, to_change: bool
 
 
 def tickets_within(
-    unit: int | None, state: State | None, assignee: UUID | None, reporter: UUID | None
+    unit: int | None, state: State | None, assignee: UUID | None, reporter: UUID | None, *, overdue: bool = False
 ) -> Select[tuple[Ticket]]:
-    """Select tickets by where they are, how they stand and whose they are."""
+    """Select tickets by where they are, how they stand, whose they are, and whether a clock has run out on them."""
     statement = select(Ticket)
     if unit is not None:
         statement = statement.where(Ticket.unit.between(*units.span(unit)))
@@ -86,6 +97,8 @@ def tickets_within(
         statement = statement.where(Ticket.assignee == assignee)
     if reporter is not None:
         statement = statement.where(Ticket.reporter == reporter)
+    if overdue:
+        statement = statement.where(Ticket.id.in_(timers.overdue(*Clock)))
     return statement
 
 
@@ -107,6 +120,7 @@ async def assign_ticket(
     if not await session.scalar(select(_answers_for(ticket, assignee))):
         raise NobodyThere(assignee=str(assignee), unit=units.short(ticket.unit), errors=[_ASSIGNEE])
     await _enter(session, ticket, Move.ASSIGN, caller.id, note)
+    await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=[Clock.ANSWER])
     await publish(
         session,
         TicketAssigned(
@@ -128,16 +142,19 @@ _ASSIGNEE = {
 
 
 def _answers_for(ticket: Ticket, staff: UUID) -> Exists:
+    return exists().where(KnownAssignment.staff == staff, _in_office(ticket, KnownAssignment.ANSWERING))
+
+
+def _in_office(ticket: Ticket, roles: AbstractSet[str]) -> ColumnElement[bool]:
     above: list[int] = []
     unit: int | None = ticket.unit
     while unit:
         above.append(unit)
         unit = units.parent(unit)
-    return exists().where(
+    return and_(
         KnownAssignment.district == ticket.district,
-        KnownAssignment.staff == staff,
         KnownAssignment.active,
-        KnownAssignment.role.in_(KnownAssignment.ANSWERING),
+        KnownAssignment.role.in_(roles),
         KnownAssignment.unit.in_(above),
     )
 
@@ -153,6 +170,7 @@ async def resolve_ticket(session: AsyncSession, caller: Principal, ticket: Ticke
         raise NotYours(who="the assignee (受派人)", move="resolve", permission="assignee")
     ticket.resolve(caller.id)
     await _enter(session, ticket, Move.RESOLVE, caller.id, note)
+    await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
     await publish(
         session,
         TicketResolved(
@@ -211,6 +229,31 @@ async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
             rating=rating,
         ),
     )
+
+
+async def run_out(session: AsyncSession, ticket_id: UUID, clock: Clock, due_at: datetime) -> bool:
+    """Note that a clock has run out (超时) and tell of it; tells whether the ticket was still waiting."""
+    ticket = await find_ticket(session, ticket_id, to_change=True)
+    if not ticket.is_waiting(clock):
+        return False
+    ticket.run_out()
+    await _enter(session, ticket, clock.overdue, NOBODY, None)
+    in_office = _in_office(ticket, KnownAssignment.SUPERVISING)
+    supervisors = select(KnownAssignment.staff).where(in_office).distinct().order_by(KnownAssignment.staff)
+    await publish(
+        session,
+        TicketOverdue(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            assignee=ticket.assignee,
+            supervisors=tuple(await session.scalars(supervisors.limit(SUPERVISORS))),
+            clock=clock.value,
+            due_at=due_at,
+        ),
+    )
+    return True
 
 
 async def _enter(session: AsyncSession, ticket: Ticket, move: Move, actor: UUID, note: str | None) -> None:

@@ -56,13 +56,18 @@ class TicketOut(Out):
     resolved_by: UUID | None
     rating: int | None
     opened_at: datetime
+    answer_due_at: datetime | None = Field(description="When somebody must answer for it (接单时限)")
+    solve_due_at: datetime | None = Field(description="When it must be dealt with (办结时限)")
     resolved_at: datetime | None
     closed_at: datetime | None
     version: int
 
 
 class EntryOut(Out):
-    """One step of a ticket; `trace_id` leads operators to what happened behind it."""
+    """One step of a ticket; `trace_id` leads operators to what happened behind it.
+
+    The actor of a clock that ran out is nobody: all zeros.
+    """
 
     sequence: int
     move: Move

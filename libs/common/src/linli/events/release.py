@@ -54,6 +54,8 @@ def contract_of(event: type[Event]) -> dict[str, Any]:
 
 def _example(name: str, field: dict[str, Any]) -> object:
     field = field.get("anyOf", [field])[0]
+    if "items" in field:
+        return [_example(name, field["items"])]
     examples: dict[object, object] = {
         "uuid": str(uuid5(NAMESPACE_URL, name)),
         "date-time": "2026-01-05T09:30:00Z",

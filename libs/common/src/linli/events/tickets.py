@@ -1,11 +1,14 @@
 """What tickets (诉求) tell: each step of the closed loop."""
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from linli.events import Code, Event
+
+SUPERVISORS: Final = 50
+"""How many are told at the most that a ticket is overdue."""
 
 
 class TicketOpened(Event, type="tickets.opened.v1", aggregate="ticket"):
@@ -24,6 +27,23 @@ class TicketAssigned(Event, type="tickets.assigned.v1", aggregate="ticket"):
     reporter: UUID
     assignee: UUID
     assigned_by: UUID
+
+
+class TicketOverdue(Event, type="tickets.overdue.v1", aggregate="ticket"):
+    """One of the ticket's clocks has run out, and what it is for was still to be done.
+
+    Attributes:
+        supervisors: those in office who see to it that the matter goes on (负责人).
+        clock: `answer` (接单) or `solve` (办结).
+        due_at: when it ran out.
+    """
+
+    ticket: UUID
+    reporter: UUID
+    assignee: UUID | None = None
+    supervisors: Annotated[tuple[UUID, ...], Field(max_length=SUPERVISORS)] = ()
+    clock: Code
+    due_at: AwareDatetime
 
 
 class TicketResolved(Event, type="tickets.resolved.v1", aggregate="ticket"):

@@ -1,0 +1,21 @@
+"""What tickets does when a clock runs out."""
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli.timers import Timer, Timers
+from tickets import operations
+from tickets.models import Clock
+
+timers = Timers("tickets")
+
+
+@timers.on(Clock.ANSWER)
+async def answer_overdue(session: AsyncSession, timer: Timer) -> bool:
+    """Nobody answers for a ticket in time (接单超时)."""
+    return await operations.run_out(session, timer.aggregate, Clock.ANSWER, timer.due_at)
+
+
+@timers.on(Clock.SOLVE)
+async def solve_overdue(session: AsyncSession, timer: Timer) -> bool:
+    """A ticket is not dealt with in time (办结超时)."""
+    return await operations.run_out(session, timer.aggregate, Clock.SOLVE, timer.due_at)
