@@ -21,10 +21,17 @@ _EXAMPLE: Final = '{"postgres-2:5432": [310104, 310115]}'
 
 
 class BadShards(ValueError):  # noqa: N818 it says what is bad
-    """LINLI_SHARDS can't be used: {reason}. It looks like {example} (分片设置 LINLI_SHARDS 有误：{reason_zh}。)."""
+    """LINLI_SHARDS can't be used.
+
+    Attributes:
+        english: why, and what it looks like.
+        chinese: the same.
+    """
 
     def __init__(self, reason: str, reason_zh: str) -> None:
-        super().__init__((type(self).__doc__ or "").format(reason=reason, reason_zh=reason_zh, example=_EXAMPLE))
+        self.english = f"LINLI_SHARDS can't be used: {reason}. It looks like {_EXAMPLE}"
+        self.chinese = f"分片设置 LINLI_SHARDS 有误：{reason_zh}，格式如 {_EXAMPLE}"
+        super().__init__(f"{self.english}\n{self.chinese}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,10 @@ class Shards:
     def of(self, district: int) -> Server:
         """Tell on which server a district lives; 0 is the platform itself."""
         return self._of.get(district)
+
+    def on(self, server: Server) -> list[int]:
+        """List the districts that are named for a server."""
+        return [district for district, there in self._of.items() if there == server]
 
     @staticmethod
     def at(url: str, server: Server) -> str:

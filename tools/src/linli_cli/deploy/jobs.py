@@ -4,12 +4,15 @@ All are safe to run again, and each is given only the secrets that it needs.
 """
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from linli_cli.deploy import keys
+from linli.shards import BadShards, Shards
+from linli_cli.console import Trouble
+from linli_cli.deploy import keys, placement
 from linli_cli.home import SERVICES
 from linli_cli.stack import database, gateway, streams
 
@@ -50,17 +53,29 @@ def configure() -> None:
 
 @app.command()
 def provision() -> None:
-    """Make databases, logins and rights 创建数据库与账号."""
+    """Make databases, logins and rights on every server, unless that would hide some rows 创建数据库与账号."""
+    asyncio.run(_provision(_shards()))
+
+
+async def _provision(shards: Shards) -> None:
     from linli.bootstrap import provision  # noqa: PLC0415 each job loads what it needs
 
-    asyncio.run(provision(keys.superuser_url(_SECRETS), SERVICES, keys.database_passwords(_SECRETS)))
+    url, passwords = keys.superuser_url(_SECRETS), keys.database_passwords(_SECRETS)
+    await placement.check(url, shards)
+    await provision(url, SERVICES, passwords)
+    for address in shards.addresses:
+        await provision(Shards.at(url, address), placement.SHARDED, passwords)
+    await placement.remember(url, shards)
 
 
 @app.command()
 def migrate() -> None:
-    """Bring every service's tables up to date 升级数据库结构."""
+    """Bring every service's tables up to date, on every server 升级数据库结构."""
+    shards = _shards()
     for service in SERVICES:
-        database.migrate_one(service, (_SECRETS / f"{service}_owner_url").read_text().strip())
+        url = (_SECRETS / f"{service}_owner_url").read_text().strip()
+        for server in shards.servers if service in placement.SHARDED else (None,):
+            database.migrate_one(service, Shards.at(url, server))
 
 
 @app.command(name="streams")
@@ -69,3 +84,10 @@ def make_streams(
 ) -> None:
     """Make the event streams and their consumers 创建事件流."""
     asyncio.run(streams.ensure((_SECRETS / f"{streams.ADMIN}_nats_url").read_text().strip(), replicas))
+
+
+def _shards() -> Shards:
+    try:
+        return Shards.parse(os.environ.get("LINLI_SHARDS", ""))
+    except BadShards as error:
+        raise Trouble(error.english, error.chinese) from error

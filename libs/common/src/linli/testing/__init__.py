@@ -7,19 +7,29 @@ from collections.abc import Iterator
 
 import pytest
 
-from linli.testing.servers import Authority, NatsServer, address_of, free_port, own_postgres
+from linli.testing.servers import (
+    Authority,
+    NatsServer,
+    PostgresServer,
+    address_of,
+    free_port,
+    own_postgres,
+    tcp_postgres,
+)
 from linli.testing.stage import CreateApp, Running, Stage, eventually, tell
 
 __all__ = [
     "Authority",
     "CreateApp",
     "NatsServer",
+    "PostgresServer",
     "Running",
     "Stage",
     "address_of",
     "eventually",
     "free_port",
     "own_postgres",
+    "tcp_postgres",
     "tell",
 ]
 

