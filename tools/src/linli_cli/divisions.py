@@ -70,7 +70,7 @@ def divisions(
             districts[row.code[:6]].append(row)
     wrong += asyncio.run(_apply(home, districts))
     if wrong:
-        _report(wrong)
+        report(wrong)
         raise typer.Exit(1)
 
 
@@ -157,11 +157,9 @@ async def _apply(home: Home, districts: dict[str, list[Row]]) -> list[Wrong]:
             task = progress.add_task("units 单元", total=sum(map(len, districts.values())))
             for rows in districts.values():
                 progress.update(task, description=rows[0].name)
-                body = {"units": [{"code": row.code, "name": row.name} for row in rows]}
-                try:
-                    total.update((await operator.post("/directory/v1/units/import", body)).json())
-                except ApiProblem as problem:
-                    refused += _refusals(rows, problem)
+                counts, wrong = await send(operator, rows)
+                total.update(counts)
+                refused += wrong
                 progress.advance(task, len(rows))
             progress.update(task, description="units 单元")
     out.print(
@@ -169,6 +167,16 @@ async def _apply(home: Home, districts: dict[str, list[Row]]) -> list[Wrong]:
         f" · {len(districts)} districts 个区"
     )
     return refused
+
+
+async def send(operator: Api, rows: list[Row]) -> tuple[dict[str, int], list[Wrong]]:
+    """Send one district's rows; give how many were created, renamed and left, and the rows that were refused."""
+    body = {"units": [{"code": row.code, "name": row.name} for row in rows]}
+    try:
+        counts: dict[str, int] = (await operator.post("/directory/v1/units/import", body)).json()
+    except ApiProblem as problem:
+        return {}, _refusals(rows, problem)
+    return counts, []
 
 
 def _refusals(rows: list[Row], problem: ApiProblem) -> list[Wrong]:
@@ -185,7 +193,8 @@ def _refusals(rows: list[Row], problem: ApiProblem) -> list[Wrong]:
     return found
 
 
-def _report(wrong: list[Wrong]) -> None:
+def report(wrong: list[Wrong]) -> None:
+    """Show wrong rows, in the order of the file."""
     title = "Wrong rows; nothing of their districts was applied  有误的行，其所在区均未导入"
     table = Table("line 行", "code 代码", "reason 原因", title=title)
     for one in sorted(wrong, key=lambda one: one.line)[:_SHOWN]:

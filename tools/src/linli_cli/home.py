@@ -28,16 +28,19 @@ class Home:
     root: Path
     port: int
     """The gateway's."""
+    address: str = ""
+    """The gateway's, for who reaches it elsewhere than on this machine's loopback: `LINLI_URL`."""
 
     @classmethod
     def find(cls) -> "Home":
         """Give the platform of `LINLI_HOME`, or the stack beside the Makefile, on the port it was last started on."""
         root = Path(os.environ.get("LINLI_HOME") or PROJECT / ".linli").absolute()
+        address = os.environ.get("LINLI_URL", "").rstrip("/")
         if (root / ".env").exists():
-            return cls(root, int(dotenv_values(root / ".env")["LINLI_PORT"] or _DEFAULT_PORT))
+            return cls(root, int(dotenv_values(root / ".env")["LINLI_PORT"] or _DEFAULT_PORT), address)
         remembered = root / "run" / "port"
         port = int(remembered.read_text()) if remembered.exists() else (wished_port() or _DEFAULT_PORT)
-        return cls(root, port)
+        return cls(root, port, address)
 
     @classmethod
     def embedded(cls) -> "Home":
@@ -59,6 +62,16 @@ class Home:
     def in_containers(self) -> bool:
         """Whether `linli init` made it."""
         return (self.root / ".env").exists()
+
+    @property
+    def inside(self) -> bool:
+        """Whether this is one of the deployment's containers, which has its secrets and no settings."""
+        return not self.in_containers and (self.secrets / "admin_nats_url").exists()
+
+    @property
+    def secrets(self) -> Path:
+        """One file a secret."""
+        return self.root / "secrets"
 
     @property
     def data(self) -> Path:
@@ -91,7 +104,7 @@ class Home:
         The database's own user passes through three of them, so others may too, but list nothing.
         """
         passed = dict.fromkeys((self.root, self.data, self.run), 0o711)
-        closed = dict.fromkeys((self.logs, self.traces, self.root / "secrets"), 0o700)
+        closed = dict.fromkeys((self.logs, self.traces, self.secrets), 0o700)
         for folder, mode in (passed | closed).items():
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(mode)
@@ -103,7 +116,7 @@ class Home:
     @property
     def url(self) -> str:
         """The gateway's address."""
-        return f"http://127.0.0.1:{self.port}"
+        return self.address or f"http://127.0.0.1:{self.port}"
 
     def service_port(self, service: str) -> int:
         """The port a service listens on behind the gateway."""
@@ -140,7 +153,7 @@ class Home:
         Raises:
             Trouble: when this account may not, or cannot.
         """
-        path = self.root / "secrets" / name
+        path = self.secrets / name
         try:
             return path.read_text() if path.exists() else _keep(path, make())
         except OSError as error:
@@ -162,7 +175,7 @@ class Home:
         Raises:
             Trouble: when none was ever started.
         """
-        if not self.in_containers and not (self.run / "port").exists():
+        if not (self.address or self.in_containers or (self.run / "port").exists()):
             raise Trouble(
                 f"There is no embedded stack in {self.root}.",
                 f"{self.root} 中没有嵌入式环境。",

@@ -24,6 +24,7 @@ COMMANDS = {
     "token": "linli_cli.identity:token",
     "trace": "linli_cli.trace:trace",
     "import": "linli_cli.divisions:app",
+    "district": "linli_cli.district.commands:app",
     "seed": "linli_cli.seed:seed",
     "demo": "linli_cli.demo:demo",
 }

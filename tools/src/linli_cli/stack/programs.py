@@ -8,7 +8,7 @@ from linli_cli.home import PROJECT, SERVICES, Home
 from linli_cli.stack import database, gateway, streams
 from linli_cli.stack.supervisor import BIN, Program
 
-_OWN = {"LINLI_HOME", "LINLI_PORT", "LINLI_RATE_LIMIT", "LINLI_STACK"}
+_OWN = {"LINLI_HOME", "LINLI_PORT", "LINLI_RATE_LIMIT", "LINLI_STACK", "LINLI_URL"}
 """Read by the command line itself; everything else of LINLI_ and OTEL_ is for the services."""
 SETTLED_SECONDS = 4
 
