@@ -12,7 +12,13 @@ from linli.testing import Running
 from notifications.models import Kind
 from notifications.texts import TEMPLATES, words_of
 
-PARAMS = {"rating": 5, "starts_at": "2026-03-01T10:30:00+00:00", "amount": 10, "balance": 30}
+PARAMS = {
+    "rating": 5,
+    "starts_at": "2026-03-01T10:30:00+00:00",
+    "due_at": "2026-03-01T16:30:00Z",
+    "amount": 10,
+    "balance": 30,
+}
 
 
 async def test_a_person_is_told_of_an_event_once_however_often_it_comes(notifications: Running) -> None:

@@ -8,7 +8,14 @@ from linli import units
 from linli.cloudevents import headers_of
 from linli.events.bookings import BookingCancelled, SeatBooked
 from linli.events.points import PointsAwarded
-from linli.events.tickets import TicketAssigned, TicketClosed, TicketOpened, TicketRated, TicketResolved
+from linli.events.tickets import (
+    TicketAssigned,
+    TicketClosed,
+    TicketOpened,
+    TicketOverdue,
+    TicketRated,
+    TicketResolved,
+)
 from linli.testing import Running, eventually, tell
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -79,6 +86,36 @@ async def test_one_who_is_reporter_and_assignee_is_told_what_he_has_to_do(notifi
     event = TicketAssigned(ticket=uuid4(), unit=UNIT, sequence=2, reporter=person, assignee=person, assigned_by=uuid4())
     await tell(notifications, event)
     assert [message["kind"] for message in await told(notifications, person, 1)] == ["ticket_assigned_to_you"]
+
+
+async def test_who_answers_for_an_overdue_ticket_and_the_managers_there_are_told(notifications: Running) -> None:
+    worker, reporter, *managers = (uuid4() for _ in range(4))
+    of_it: dict[str, Any] = {"ticket": uuid4(), "unit": UNIT, "reporter": reporter, "supervisors": tuple(managers)}
+    at = datetime(2026, 2, 27, 16, 30, tzinfo=UTC)
+    await tell(notifications, TicketOverdue(**of_it, sequence=2, clock="answer", due_at=at))
+    for manager in managers:
+        (unanswered,) = await told(notifications, manager, 1)
+        assert unanswered["kind"] == "ticket_answer_overdue"
+        assert "2026-02-28 00:30" in unanswered["body"]
+        assert "2026-02-28 00:30" in unanswered["body_zh"]
+    await tell(notifications, TicketOverdue(**of_it, assignee=worker, sequence=4, clock="solve", due_at=at))
+    (unsolved,) = await told(notifications, worker, 1)
+    assert unsolved["kind"] == "ticket_solve_overdue"
+    for manager in managers:
+        assert [message["kind"] for message in await told(notifications, manager, 2)][1] == "ticket_solve_overdue"
+    assert await inbox(notifications.client("resident", "310104", reporter)) == []
+
+
+async def test_an_overdue_ticket_where_nobody_is_in_office_tells_nobody(notifications: Running) -> None:
+    nobody_there = TicketOverdue(
+        ticket=uuid4(), unit=UNIT, reporter=uuid4(), sequence=2, clock="answer", due_at=datetime.now(UTC)
+    )
+    manager = uuid4()
+    later = nobody_there.model_copy(update={"id": uuid4(), "ticket": uuid4(), "supervisors": (manager,)})
+    await tell(notifications, nobody_there, later)
+    await told(notifications, manager, 1)
+    received = "SELECT count(*) = 2 FROM inbox WHERE event_id = ANY ($1)"
+    await eventually(lambda: notifications.database.fetchval(received, [nobody_there.id, later.id]))
 
 
 async def test_a_person_is_told_of_a_seat_and_that_it_was_given_back(notifications: Running) -> None:

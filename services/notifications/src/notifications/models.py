@@ -18,6 +18,8 @@ class Kind(StrEnum):
     TICKET_OPENED = "ticket_opened"
     TICKET_ASSIGNED = "ticket_assigned"
     TICKET_ASSIGNED_TO_YOU = "ticket_assigned_to_you"
+    TICKET_ANSWER_OVERDUE = "ticket_answer_overdue"
+    TICKET_SOLVE_OVERDUE = "ticket_solve_overdue"
     TICKET_RESOLVED = "ticket_resolved"
     TICKET_CLOSED = "ticket_closed"
     TICKET_RATED = "ticket_rated"

@@ -4,7 +4,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli.events.bookings import BookingCancelled, SeatBooked
 from linli.events.points import PointsAwarded
-from linli.events.tickets import TicketAssigned, TicketClosed, TicketOpened, TicketRated, TicketResolved
+from linli.events.tickets import (
+    TicketAssigned,
+    TicketClosed,
+    TicketOpened,
+    TicketOverdue,
+    TicketRated,
+    TicketResolved,
+)
 from linli.inbox import Subscriptions
 from notifications.models import Kind
 from notifications.operations import notify
@@ -23,6 +30,16 @@ async def ticket_assigned(session: AsyncSession, event: TicketAssigned) -> None:
     """Tell the reporter that somebody answers, and that one that it is him; who is both is told what he has to do."""
     recipients = {event.reporter: Kind.TICKET_ASSIGNED, event.assignee: Kind.TICKET_ASSIGNED_TO_YOU}
     await notify(session, event, event.ticket, recipients)
+
+
+@subscriptions.on(TicketOverdue, since="0.2")
+async def ticket_overdue(session: AsyncSession, event: TicketOverdue) -> None:
+    """Tell those who can see to it that the matter goes on: whom it was given to, and the managers in office there."""
+    kind = {"answer": Kind.TICKET_ANSWER_OVERDUE, "solve": Kind.TICKET_SOLVE_OVERDUE}[event.clock]
+    people = {*event.supervisors, *([event.assignee] if event.assignee else ())}
+    if people:
+        due_at = event.due_at.isoformat()
+        await notify(session, event, event.ticket, dict.fromkeys(people, kind), due_at=due_at)
 
 
 @subscriptions.on(TicketResolved)

@@ -38,6 +38,18 @@ TEMPLATES: Final[Mapping[Kind, Words]] = {
         "You answer for this ticket now. Please see to it and report the result.",
         "该工单已派给您，请及时处理并反馈结果。",
     ),
+    Kind.TICKET_ANSWER_OVERDUE: Words(
+        "A ticket is not assigned in time",
+        "工单接单超时",
+        "Nobody answers for this ticket yet. Somebody should have since {due_at:%Y-%m-%d %H:%M}.",
+        "该工单应于 {due_at:%Y-%m-%d %H:%M} 前派单，目前仍无人接单，请尽快处理。",
+    ),
+    Kind.TICKET_SOLVE_OVERDUE: Words(
+        "A ticket is not resolved in time",
+        "工单办结超时",
+        "This ticket should have been resolved by {due_at:%Y-%m-%d %H:%M}. Please see to it.",
+        "该工单应于 {due_at:%Y-%m-%d %H:%M} 前办结，目前尚未办结，请尽快处理。",
+    ),
     Kind.TICKET_RESOLVED: Words(
         "Your report was resolved",
         "诉求已办结",
@@ -79,7 +91,10 @@ TEMPLATES: Final[Mapping[Kind, Words]] = {
 
 def words_of(kind: Kind, params: Mapping[str, Any]) -> Words:
     """Put a notification into words; times are shown as on clocks in China."""
-    shown = dict(params)
-    if "starts_at" in shown:
-        shown["starts_at"] = datetime.fromisoformat(shown["starts_at"]).astimezone(_CHINA)
+    times = {name: _clock(value) for name, value in params.items() if name.endswith("_at")}
+    shown = {**params, **times}
     return Words(*(part.format(**shown) for part in TEMPLATES[kind]))
+
+
+def _clock(time: str) -> datetime:
+    return datetime.fromisoformat(time).astimezone(_CHINA)
