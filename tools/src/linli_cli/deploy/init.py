@@ -1,6 +1,5 @@
 """`linli init`: make a folder from which `docker compose up` runs the platform."""
 
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 import typer
 
 from linli_cli.console import Trouble, err
-from linli_cli.deploy import checks, keys
+from linli_cli.deploy import checks, files, keys
 from linli_cli.deploy.bundle import unpack
 from linli_cli.home import PROJECT, Home
 
@@ -25,11 +24,19 @@ LINLI_TAG={tag}
 LINLI_REGISTRY={registry}
 # A mirror of Docker Hub's official images, with a slash at the end, such as mirror.example.gov.cn/library/
 LINLI_MIRROR={mirror}
+# The same mirror for all other images there, such as mirror.example.gov.cn/
+LINLI_HUB={hub}
 
 # Where the gateway takes requests. It speaks HTTP: on another address than loopback, put TLS in front of it.
 LINLI_ADDRESS={address}
 LINLI_PORT={port}
+
+# Where services send traces and metrics; nothing ever waits for it. 监控
+{watched}OTEL_EXPORTER_OTLP_ENDPOINT=http://otel-collector:4318
+# Where Grafana is, on this machine's loopback.
+{watched}LINLI_GRAFANA_PORT=3000
 """
+_WATCH = f"docker compose up -d {' '.join(files.WATCHING)}"
 
 
 def init(  # noqa: PLR0913, PLR0917 one option each
@@ -45,6 +52,7 @@ def init(  # noqa: PLR0913, PLR0917 one option each
         Path | None, typer.Option(help="Take images and files from what `linli bundle` wrote 离线包", exists=True)
     ] = None,
     *,
+    observability: Annotated[bool, typer.Option("--observability", help="Send traces and metrics 启用监控")] = False,
     check: Annotated[bool, typer.Option(help="Look at memory, port and Compose first 检查环境")] = True,
 ) -> None:
     """Write settings and secrets of a deployment once; what is there is never changed 初始化部署."""
@@ -68,23 +76,20 @@ def init(  # noqa: PLR0913, PLR0917 one option each
         tag = tag or bundled
     (home.root / "secrets").mkdir(mode=0o700, exist_ok=True)
     keys.make(home)
-    _copy_compose_file(home.root)
+    files.add(home.root)
     if known:
         err.print(f"{settings} is there and stays as it is.  已存在，保持不变。")
     else:
         values = {"port": port, "address": address, "project": project, "tag": tag or version("linli")}
         settings.touch(mode=0o600)
-        text = _ENVIRONMENT.format(**values, registry=registry, mirror=mirror) + _bundled_images(home.root)
-        settings.write_text(text, encoding="utf-8")
+        values |= {"registry": registry, "mirror": mirror, "hub": mirror.removesuffix("library/")}
+        values["watched"] = "" if observability else "# "
+        settings.write_text(_ENVIRONMENT.format(**values) + _bundled_images(home.root), encoding="utf-8")
     err.print(f"[green]✓[/] {home.root}", soft_wrap=True)
     err.print(f"  Back up 请备份: {home.root / 'secrets'}", soft_wrap=True)
     err.print(f"  Go on 下一步: cd {home.root} && docker compose up -d --wait", soft_wrap=True)
-
-
-def _copy_compose_file(folder: Path) -> None:
-    target = folder / "compose.yml"
-    if not target.exists():
-        shutil.copyfile(PROJECT / "deploy" / "compose.yml", target)
+    if observability:
+        err.print(f"  Then watch it 启动监控: {_WATCH}", soft_wrap=True)
 
 
 def _bundled_images(folder: Path) -> str:

@@ -15,6 +15,7 @@ from linli_cli.stack.streams import ADMIN
 
 _POSTGRES = "postgres:5432"
 _NATS = "nats:4222"
+_OWN = ("postgres", "platform_client_secret", "grafana_admin_password", "grafana_secret_key")
 
 
 def make(home: Home) -> None:
@@ -24,11 +25,11 @@ def make(home: Home) -> None:
         for login in logins(service):
             wanted[f"{login}_url"] = f"postgresql://{login}:{_password()}@{_POSTGRES}/{service}"
     home.master_key()
-    for name in ("postgres", "platform_client_secret"):
+    for name in _OWN:
         home.secret(name)
     for name, value in wanted.items():
         home.secret(name, partial(str, value))
-    for name in (*wanted, "master_key", "postgres", "platform_client_secret"):
+    for name in (*wanted, "master_key", *_OWN):
         (home.root / "secrets" / name).chmod(0o444)
 
 

@@ -10,11 +10,10 @@ from typing import Annotated
 import typer
 
 from linli_cli.console import Trouble, err, step
-from linli_cli.deploy import keys
+from linli_cli.deploy import files, keys
 from linli_cli.home import PROJECT, SERVICES, Home
 
 _JOBS = ("configure", "provision", "migrate", "streams", "bootstrap")
-_SETTINGS = (".env", "compose.yml")
 _SECONDS = 900
 """Until all is healthy; a migration may take long, though it holds no lock for long."""
 
@@ -38,8 +37,7 @@ def upgrade(
             _begin(home.root, old)
     except Trouble as trouble:
         _remove([one for ids in _running(home.root).values() for one in ids if one not in before])
-        for name in _SETTINGS:
-            shutil.copy2(kept / name, home.root / name)
+        files.restore(home.root, kept)
         trouble.hint = f"What ran before runs on, with its settings.  旧版本继续运行，配置已恢复。\n{trouble.hint}"
         raise
     with step("What ran before has ended", "旧版本已停止"):
@@ -47,14 +45,15 @@ def upgrade(
             _stop(ids)
     with step("Gateway, NATS and PostgreSQL are what this version wants", "网关、消息服务与数据库已就绪"):
         _up(home.root, {service: len(ids) for service, ids in old.items()})
+    _renew_watching(home.root)
     err.print(f"[green]✓[/] {tag}; the old settings 旧配置: {kept}", soft_wrap=True)
 
 
 def _keep(folder: Path) -> Path:
     kept = folder / "backups" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     kept.mkdir(mode=0o700, parents=True)
-    for name in _SETTINGS:
-        shutil.copy2(folder / name, kept / name)
+    shutil.copy2(folder / ".env", kept / ".env")
+    files.keep(folder, kept)
     return kept
 
 
@@ -62,9 +61,7 @@ def _write_settings(folder: Path, tag: str) -> None:
     settings = folder / ".env"
     text = settings.read_text(encoding="utf-8")
     settings.write_text(re.sub(r"(?m)^LINLI_TAG=.*$", f"LINLI_TAG={tag}", text), encoding="utf-8")
-    source = PROJECT / "deploy" / "compose.yml"
-    if source.exists() and source != folder / "compose.yml":
-        shutil.copyfile(source, folder / "compose.yml")
+    files.replace(folder)
 
 
 def _running(folder: Path) -> dict[str, list[str]]:
@@ -85,6 +82,15 @@ def _begin(folder: Path, old: dict[str, list[str]]) -> None:
 def _up(folder: Path, scale: dict[str, int], *options: str) -> None:
     scales = [part for service, number in scale.items() for part in ("--scale", f"{service}={max(number, 1)}")]
     _compose(folder, "up", "--detach", "--wait", "--wait-timeout", str(_SECONDS), *options, *scales)
+
+
+def _renew_watching(folder: Path) -> None:
+    """Give what watches the platform, if it runs, its new files and images; a failure there is no failure here."""
+    try:
+        if running := _compose(folder, "ps", "--services", *files.WATCHING).split():
+            _compose(folder, "up", "--detach", "--no-deps", "--force-recreate", *running)
+    except (Trouble, subprocess.TimeoutExpired) as trouble:
+        err.print(f"What watches the platform was not renewed 监控未更新: {trouble}", soft_wrap=True)
 
 
 def _stop(containers: list[str]) -> None:
