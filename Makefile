@@ -1,6 +1,6 @@
 # Linli (邻里). Python 3.11+, git and make are enough; every target first sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down logs reset doctor demo test check format lint types imports contracts k8s lock compose-test
+.PHONY: help setup up down logs reset doctor demo test check format lint types imports contracts migrations k8s lock compose-test
 
 ARGS ?=
 BIN := .venv/bin
@@ -40,7 +40,7 @@ test: setup ## Run all tests on real servers 运行测试
 compose-test: setup ## Play a day on containers; needs a Docker engine 容器部署测试
 	LINLI_COMPOSE_TEST=1 $(BIN)/pytest -n0 -q -s -x --durations=8 tests/compose $(ARGS)
 
-check: lint types imports contracts k8s test ## All that CI checks 全部检查
+check: lint types imports contracts migrations k8s test ## All that CI checks 全部检查
 
 format: setup ## Format the code 格式化代码
 	$(BIN)/ruff format $(CODE)
@@ -59,6 +59,9 @@ imports: setup ## Check who may import whom 检查依赖方向
 
 contracts: setup ## Check that released event contracts still hold 检查事件契约
 	$(BIN)/pytest -q -n0 libs/common/tests/test_contracts.py
+
+migrations: setup ## Check that released code runs on beside new revisions 检查数据库迁移
+	$(BIN)/pytest -q -n0 tests/upgrade/test_migrations.py
 
 k8s: setup ## Render and validate the Kubernetes overlays 检查 Kubernetes 清单
 	$(BIN)/python deploy/k8s/check.py $(ARGS)

@@ -197,8 +197,8 @@ def index(name: str, on: str) -> None:
     """
     with op.get_context().autocommit_block():
         op.execute(f"SET lock_timeout = '{_INDEX_WITHIN}s'")
-        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-        op.execute(f"CREATE INDEX CONCURRENTLY {name} ON {on}")
+        op.execute(f"-- squawk-ignore ban-drop-index\nDROP INDEX CONCURRENTLY IF EXISTS {name}")
+        op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {on}")
         op.execute("RESET lock_timeout")
 
 
