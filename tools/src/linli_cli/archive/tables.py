@@ -5,7 +5,7 @@ from typing import Final
 
 import asyncpg
 
-PASSING: Final = frozenset({"outbox", "event_log", "inbox", "idempotency_key", "spent_token"})
+PASSING: Final = frozenset({"outbox", "event_log", "inbox", "idempotency_key", "spent_token", "timer"})
 """Tables whose rows come and go by themselves; the others change only when somebody changes something."""
 SECRET: Final = {"data_key": "wrapped"}
 """A column that is encrypted with the platform's own master key, and so differs from platform to platform."""
