@@ -15,7 +15,9 @@ _DAYS: Final = 86_400.0
 _KEEP: Final = 30 * _DAYS
 _DUPLICATES_WITHIN: Final = 120.0
 _ACK_WAIT: Final = 30.0
-_UNANSWERED: Final = 1000
+_UNANSWERED: Final = 10_000
+"""Messages given out and not answered; when there are more, nobody is given any. While a database server is away, all
+that is for its districts is among them, so this is how much may wait before the other districts wait too."""
 
 
 def _stream(contract: type[Event], replicas: int) -> StreamConfig:

@@ -67,15 +67,15 @@ class Running:
         self._clients.append(client)
         return client
 
-    async def know_units(self, *codes: str, on: asyncpg.Connection | None = None) -> None:
-        """Make units known, with all that lie above them, here or on another server."""
+    async def know_units(self, *codes: str) -> None:
+        """Make units known, with all that lie above them."""
         rows: dict[int, tuple[int, int, str]] = {}
         for code in map(units.parse, codes):
             unit: int | None = code
             while unit:
                 rows[unit] = (units.district(unit), unit, units.kind(unit).value)
                 unit = units.parent(unit)
-        await (on or self.database).executemany(
+        await self.database.executemany(
             "INSERT INTO known_unit VALUES ($1, $2, $3, 'unit', true, 1) ON CONFLICT DO NOTHING", list(rows.values())
         )
 
