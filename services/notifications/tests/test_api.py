@@ -2,7 +2,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from services.notifications.tests.conftest import MICRO, STREET, inbox, put
+from services.notifications.tests.conftest import MICRO, STREET, inbox, put, reported
 
 from linli.testing import Running
 
@@ -39,6 +39,15 @@ async def test_an_inbox_is_read_page_by_page_newest_first(notifications: Running
         seen += [item["subject"] for item in page.json()["items"]]
         url = page.links.get("next", {}).get("url")
     assert seen == [str(ticket) for ticket in tickets[::-1]]
+
+
+async def test_an_inbox_is_in_the_order_in_which_things_happened(notifications: Running) -> None:
+    person = uuid4()
+    events = [reported(person) for _ in range(4)]
+    for event in (events[2], events[0], events[3], events[1]):  # as replicas may hear of them
+        await put(notifications, person, event=event)
+    told = await inbox(notifications.client("resident", "310104", person))
+    assert [message["subject"] for message in told] == [event.aggregate for event in events[::-1]]
 
 
 async def test_what_was_read_counts_no_more(notifications: Running) -> None:

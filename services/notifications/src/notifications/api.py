@@ -31,11 +31,11 @@ async def list_inbox(
     unread: bool = False,
     subject: UUID | None = None,
 ) -> Paged[NotificationOut]:
-    """List the caller's messages (收件箱), newest first; `unread=true` for those not read."""
+    """List the caller's messages (收件箱), what happened last first; `unread=true` for those not read."""
     rows, following = await page.of(
         session,
         operations.inbox_of(caller.id, unread=unread, subject=subject),
-        key=(Notification.id.desc(),),
+        key=(Notification.occurred_at.desc(), Notification.id.desc()),
         request=request,
         response=response,
     )
