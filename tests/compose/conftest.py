@@ -69,6 +69,11 @@ class Deployment:
     def inside(self, service: str, *command: str, check: bool = True) -> str:
         return self.compose("exec", "-T", service, *command, check=check)
 
+    def query(self, database: str, query: str) -> str:
+        """Ask a service's database as superuser."""
+        psql = ("psql", "-h", "/var/run/postgresql", "-U", "postgres")
+        return self.inside("postgres", *psql, "-d", database, "-Atc", query)
+
     def containers(self, service: str = "") -> list[dict[str, Any]]:
         """What the engine knows of the running containers."""
         ids = self.compose("ps", "--quiet", *([service] if service else [])).split()

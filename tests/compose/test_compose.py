@@ -22,6 +22,9 @@ pytestmark = pytest.mark.timeout(600)
 _STREET = "--unit 310104003 --households 420 --grids 42 --micro-grids 84 --special-grids 2"
 _LONG_RUNNING = {*SERVICES, "gateway", "postgres", "nats"}
 _TOLD = "SELECT count(DISTINCT subject) FROM notification WHERE kind = 'ticket_opened'"
+_INBOXES = (
+    "SELECT subject, string_agg(kind, ' ' ORDER BY occurred_at, id) FROM notification GROUP BY subject, recipient"
+)
 _COMPLETE = "✓ complete, nothing lost or doubled"
 
 
@@ -145,11 +148,16 @@ def _outcome(street: Deployment, path: Path) -> list[dict[str, Any]]:
     """What 500 tickets came to, without what differs from run to run: ids and times."""
     assert _COMPLETE in street.linli("demo", "--seed", "5", "--tickets", "500", "--brief", "--json", str(path))
     told = json.loads(path.read_text())
+    inboxes: dict[str, list[str]] = {}
+    for line in street.query("notifications", _INBOXES).splitlines():
+        subject, messages = line.split("|")
+        inboxes.setdefault(subject, []).append(messages)
     return [
         {
             "title": story["title"],
             "unit": story["unit"],
             "steps": [one["what"] for one in story["events"] if one["service"] == "tickets"],
+            "inboxes": sorted(inboxes.get(story["id"], [])),
             "all": sorted((one["service"], one["what"]) for one in story["events"]),
         }
         for story in [*told["tickets"], told["session"]]
@@ -241,12 +249,7 @@ class Clients:
 
 def told(street: Deployment) -> tuple[int, int]:
     """How many tickets there are, and of how many their reporters were told."""
-    queries = (("tickets", "SELECT count(*) FROM ticket"), ("notifications", _TOLD))
-    first, second = (
-        int(street.inside("postgres", "psql", "-h", "/var/run/postgresql", "-U", "postgres", "-d", name, "-Atc", query))
-        for name, query in queries
-    )
-    return first, second
+    return int(street.query("tickets", "SELECT count(*) FROM ticket")), int(street.query("notifications", _TOLD))
 
 
 def test_without_postgresql_clients_are_asked_to_come_back(street: Deployment) -> None:
