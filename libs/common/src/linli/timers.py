@@ -105,9 +105,9 @@ async def cancel(session: AsyncSession, *, aggregate: UUID, unit: int, kinds: It
     await session.execute(delete(_TIMER).where(own, _TIMER.c.kind.in_(kinds)))
 
 
-def overdue(*kinds: str) -> Select[tuple[UUID]]:
-    """Select whose clocks have fired and were not cancelled since, for `Model.id.in_(...)`."""
-    return select(_TIMER.c.aggregate).where(_TIMER.c.fired_at.is_not(None), _TIMER.c.kind.in_(kinds))
+def overdue(*kinds: str) -> Select[tuple[int, UUID]]:
+    """Select whose clocks have fired and were not cancelled since, for `tuple_(Model.district, Model.id).in_(...)`."""
+    return select(_TIMER.c.district, _TIMER.c.aggregate).where(_TIMER.c.fired_at.is_not(None), _TIMER.c.kind.in_(kinds))
 
 
 On = Callable[[AsyncSession, Timer], Awaitable[bool]]

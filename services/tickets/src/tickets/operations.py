@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Exists, Select, and_, exists, select
+from sqlalchemy import ColumnElement, Exists, Select, and_, exists, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
@@ -98,7 +98,7 @@ def tickets_within(
     if reporter is not None:
         statement = statement.where(Ticket.reporter == reporter)
     if overdue:
-        statement = statement.where(Ticket.id.in_(timers.overdue(*Clock)))
+        statement = statement.where(tuple_(Ticket.district, Ticket.id).in_(timers.overdue(*Clock)))
     return statement
 
 
