@@ -1,4 +1,4 @@
-"""A newer version, beside this one during an upgrade or before it was rolled back, has written what is not known here."""
+"""A newer version, beside this one in an upgrade or rolled back, has written what is not known here."""
 
 from services.tickets.tests.conftest import GRID
 
