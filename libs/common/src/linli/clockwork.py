@@ -93,6 +93,8 @@ class Clockwork:
             with ExitStack() as gauges:
                 for kind in self._timers.kinds:
                     gauges.enter_context(self._shown(kind))
+                    # A counter that begins at its first event would show no increase by it.
+                    telemetry.timers_failed.add(0, {"clock": kind})
                 yield self
         finally:
             self._ending.set()
