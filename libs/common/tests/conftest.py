@@ -39,8 +39,8 @@ _EFFECT = """
     GRANT SELECT, INSERT ON effect TO linli_scoped"""
 
 
-def opened(ticket: UUID | None = None, sequence: int = 1) -> TicketOpened:
-    return TicketOpened(ticket=ticket or uuid4(), unit=GRID, sequence=sequence, reporter=uuid4(), category="noise")
+def opened(ticket: UUID | None = None, sequence: int = 1, unit: str = GRID) -> TicketOpened:
+    return TicketOpened(ticket=ticket or uuid4(), unit=unit, sequence=sequence, reporter=uuid4(), category="noise")
 
 
 async def record(session: AsyncSession, event: Event) -> None:
