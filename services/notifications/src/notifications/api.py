@@ -35,7 +35,7 @@ async def list_inbox(
     rows, following = await page.of(
         session,
         operations.inbox_of(caller.id, unread=unread, subject=subject),
-        key=(Notification.occurred_at.desc(), Notification.id.desc()),
+        key=(Notification.id.desc(),),
         request=request,
         response=response,
     )

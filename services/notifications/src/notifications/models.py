@@ -43,7 +43,6 @@ class Notification(Placed, Versioned, Base):
     __table_args__ = (
         UniqueConstraint("district", "event_id", "recipient"),
         Index("ix_notification_recipient", "recipient", "id"),
-        Index("ix_notification_occurred", "recipient", "occurred_at", "id"),
         Index("ix_notification_unread", "recipient", "id", postgresql_where=text("read_at IS NULL")),
         Index("ix_notification_subject", "subject", "id"),
     )

@@ -1,5 +1,6 @@
 """Use cases of notifications: one function each, inside the caller's transaction."""
 
+import secrets
 from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
@@ -10,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli.events import Event
 from linli.events.notifications import PersonNotified
-from linli.models import uuid7
 from linli.outbox import publish_many
 from linli.problems import NotFound
 from linli.telemetry import trace_id
@@ -18,6 +18,9 @@ from notifications.models import Kind, Notification
 
 _SAYABLE: Final = Notification.kind.in_([kind.value for kind in Kind])
 """What there are words for: a newer version, beside this one during an upgrade, may have put more into inboxes."""
+
+_RANDOM_BITS: Final = 54
+"""Of a UUID of version 7; those before say when it was made."""
 
 
 async def notify(
@@ -35,7 +38,7 @@ async def notify(
     rows = [
         {
             "district": event.district,
-            "id": uuid7(),
+            "id": _after(event.id),
             "unit": event.unit,
             "recipient": recipient,
             "kind": kind.value,
@@ -68,6 +71,14 @@ async def notify(
             for row in await session.scalars(told)
         ],
     )
+
+
+def _after(event: UUID) -> UUID:
+    """Make an id that sorts as the event's, by when it happened, whenever it is heard of.
+
+    An inbox is ordered by it, and not by a time, as cursors are shared with the version before.
+    """
+    return UUID(int=event.int >> _RANDOM_BITS << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS))
 
 
 def inbox_of(person: UUID, *, unread: bool, subject: UUID | None) -> Select[tuple[Notification]]:
