@@ -77,7 +77,7 @@ class Load:
             async def complete() -> bool:
                 return bool((await database.fetchrow(told, self.opened))["subjects"] == len(self.opened))
 
-            await eventually(complete, within=20)
+            await eventually(complete, within=45)
             assert (await database.fetchrow(told, self.opened))["times"] == len(self.opened)
 
 

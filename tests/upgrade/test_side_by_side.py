@@ -152,21 +152,58 @@ async def test_what_one_side_changed_is_a_stale_etag_on_the_other(upgraded: Upgr
     assert stale.status_code == 412
 
 
+@pytest.mark.parametrize("path", ["/tickets/v1/tickets", "/notifications/v1/inbox", "/points/v1/me/transfers"])
 @pytest.mark.parametrize("first", BOTH)
-async def test_a_page_turned_on_the_other_side_goes_on_where_the_first_ended(upgraded: Upgraded, first: str) -> None:
+async def test_a_page_turned_on_the_other_side_goes_on_where_the_first_ended(
+    upgraded: Upgraded, first: str, path: str
+) -> None:
+    call, worker = upgraded.platform.call, upgraded.people.worker
     ids: list[str] = []
     params: dict[str, str | int] = {"limit": 2}
     for side in (first, _OTHER[first], first):
-        answer = await upgraded.platform.call(
-            "GET", "/tickets/v1/tickets", upgraded.people.manager, side=side, params=params
+        answer = await call("GET", path, worker, side=side, params=params)
+        assert answer.is_success, answer.text
+        ids += [row["id"] for row in answer.json()["items"]]
+        params["cursor"] = answer.json()["next"]
+    whole = await call("GET", path, worker, side=_OTHER[first], params={"limit": 6})
+    assert ids == [row["id"] for row in whole.json()["items"]]
+
+
+async def test_a_clock_of_the_new_one_runs_out_once_and_not_for_what_the_old_one_settled(upgraded: Upgraded) -> None:
+    call, people = upgraded.platform.call, upgraded.people
+    waiting, settled = [
+        (await call("POST", "/tickets/v1/tickets", people.resident, side=NEW, json=REPORT)).json()["id"]
+        for _ in range(2)
+    ]
+    etag = '"1"'
+    for move, body in (("assign", {"assignee": people.worker_id}), ("resolve", {})):
+        path, headers = f"/tickets/v1/tickets/{settled}/{move}", {"If-Match": etag}
+        answer = await call("POST", path, people.manager, side=OLD, json=body, headers=headers)
+        etag = answer.raise_for_status().headers["ETag"]
+    async with upgraded.platform.rows("tickets") as database:
+        await database.execute(
+            "UPDATE timer SET due_at = now() - interval '1 h', try_at = now() WHERE aggregate = ANY($1)",
+            [waiting, settled],
         )
-        page = answer.raise_for_status().json()
-        ids += [ticket["id"] for ticket in page["items"]]
-        params["cursor"] = page["next"]
-    whole = await upgraded.platform.call(
-        "GET", "/tickets/v1/tickets", upgraded.people.manager, side=_OTHER[first], params={"limit": 6}
-    )
-    assert ids == [ticket["id"] for ticket in whole.json()["items"]]
+        running = "SELECT count(*) = 0 FROM timer WHERE try_at IS NOT NULL AND aggregate = ANY($1)"
+        await eventually(lambda: database.fetchval(running, [waiting, settled]), within=20)
+        steps = "SELECT ticket_id, move FROM ticket_entry WHERE move LIKE '%overdue' AND ticket_id = ANY($1)"
+        assert (await counted(database, steps, [waiting, settled])) == {
+            waiting: Counter(answer_overdue=1, solve_overdue=1),
+            settled: Counter(),
+        }
+    told = "SELECT subject, kind FROM notification WHERE kind LIKE '%overdue' AND subject = ANY($1)"
+    async with upgraded.platform.rows("notifications") as database:
+
+        async def complete() -> bool:
+            return (await counted(database, told, [waiting, settled]))[waiting].total() >= 2
+
+        await eventually(complete, within=20)
+        await asyncio.sleep(0.5)
+        assert (await counted(database, told, [waiting, settled])) == {
+            waiting: Counter(ticket_answer_overdue=1, ticket_solve_overdue=1),
+            settled: Counter(),
+        }
 
 
 @pytest.mark.parametrize("first", BOTH)
