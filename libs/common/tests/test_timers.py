@@ -22,7 +22,7 @@ from linli import clockwork, timers, units
 from linli.clockwork import Clocks, Clockwork
 from linli.db import Scope, transaction
 from linli.outbox import publish
-from linli.testing import eventually
+from linli.testing import Stage, eventually
 from linli.timers import Timer, Timers
 
 UNIT = units.parse(GRID)
@@ -124,8 +124,9 @@ async def test_three_replicas_fire_each_timer_once_and_tell_of_it_once(bench: Be
     assert sorted(event["ticket"] for event in found) == sorted(map(str, await bench.effects()))
 
 
-async def test_a_timer_whose_replica_dies_in_its_handler_fires_once_with_another(bench: Bench) -> None:
+async def test_a_timer_whose_replica_dies_in_its_handler_fires_once_with_another(bench: Bench, stage: Stage) -> None:
     died: list[UUID] = []
+    killer = await asyncpg.connect(stage.url("postgres", "postgres"))
 
     @bench.timers.on("answer")
     async def die_at_first(session: AsyncSession, timer: Timer) -> bool:
@@ -134,7 +135,7 @@ async def test_a_timer_whose_replica_dies_in_its_handler_fires_once_with_another
             died.append(timer.aggregate)
             # Its connection ends in the middle of its transaction, as when its machine goes.
             own = await session.scalar(text("SELECT pg_backend_pid()"))
-            await bench.chassis.database.execute("SELECT pg_terminate_backend($1)", own)
+            await killer.execute("SELECT pg_terminate_backend($1)", own)
         return True
 
     matter = uuid4()
@@ -143,6 +144,7 @@ async def test_a_timer_whose_replica_dies_in_its_handler_fires_once_with_another
     async with bench.running(), bench.running():
         await eventually(bench.fired)
         await bench.rounds()
+    await killer.close()
     assert died == [matter]
     assert await bench.effects() == [matter]
     assert await bench.chassis.database.fetchval("SELECT attempts FROM timer") == 0, "it was no fault of the timer"
