@@ -14,7 +14,7 @@ from rich.table import Table
 from linli_cli import divisions
 from linli_cli.api import Api, ApiProblem
 from linli_cli.console import Trouble, err, out, step
-from linli_cli.district.clients import STANDARD, Client, Secrets, every, register
+from linli_cli.district.clients import Client, Done, Secrets, every, register
 from linli_cli.home import PROJECT, Home
 from linli_cli.identity import Identities
 
@@ -52,8 +52,6 @@ def add(  # noqa: PLR0913, PLR0917 one option each
     kept = Secrets(secrets or home.secrets / f"district-{district}.json", f"{home.url}/directory/oauth/token")
     asyncio.run(_add(home, rows, provider, kept, renew=new_secrets))
     kept.show()
-    if secrets != STANDARD:
-        err.print(f"Secrets 密钥: {secrets or home.secrets / f'district-{district}.json'}", soft_wrap=True)
 
 
 def _rows(district: str, file: Path, name: str) -> list[divisions.Row]:
@@ -114,16 +112,28 @@ async def _add(
         with step("Clients are there", "客户端已登记"):
             clients = await register(operator, district, wanted, secrets, renew=renew)
         await _heard(api.by(identities.login("app", district)), rows)
-    table = Table("unit 单元", "client 客户端", "role 角色", "client_id", "")
+    table = Table()
+    for title in ("unit 单元", "client 客户端", "client_id", ""):
+        table.add_column(title, overflow="fold")
     for client, client_id, done in clients:
-        table.add_row(client.unit, client.name, client.role, client_id, done)
+        table.add_row(client.unit, client.name, client_id, done.value)
     err.print(table)
-    out.print(
+    # Standard output is for the secrets alone when they were asked for.
+    (err if secrets.printed else out).print(
         f"{district} {rows[0].name}: {len(streets)} streets 街道, {len(rows) - 1 - len(streets)} communities 社区"
         f" · {counts['created']} units made 新增单元, {counts['updated']} renamed 更名"
-        f" · {sum(one[2].startswith('made') for one in clients)} clients made 新增客户端"
+        f" · {sum(done is Done.MADE for *_, done in clients)} clients made 新增客户端"
         f" · {time.perf_counter() - began:.1f} s"
     )
+    unknown = sum(done is Done.UNKNOWN for *_, done in clients)
+    if unknown:
+        err.print(
+            f"[yellow]![/] The secrets of {unknown} clients are not in {secrets.place}; --new-secrets makes new"
+            f" ones, the old end.  {unknown} 个客户端的密钥不在该文件中，可用 --new-secrets 重新生成。",
+            soft_wrap=True,
+        )
+    elif not secrets.printed:
+        err.print(f"Secrets 密钥: {secrets.place}", soft_wrap=True)
     _say_what_is_next(district, provider)
 
 

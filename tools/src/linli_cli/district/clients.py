@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,16 @@ from linli_cli.api import Api
 from linli_cli.console import Trouble
 
 _APPS = "/directory/v1/apps"
-STANDARD = Path("-")
+_STANDARD = Path("-")
+
+
+class Done(Enum):
+    """What was done about a client."""
+
+    MADE = "made 新建"
+    THERE = "there 已有"
+    RENEWED = "new secret 新密钥"
+    UNKNOWN = "no secret 无密钥"
 
 
 @dataclass(frozen=True)
@@ -37,9 +47,10 @@ class Secrets:
     """
 
     def __init__(self, file: Path, token_url: str) -> None:
-        self._file = file
+        self.place = file
+        self.printed = file == _STANDARD
         self._content: dict[str, Any] = {"token_url": token_url, "clients": []}
-        if file == STANDARD:
+        if self.printed:
             return
         with suppress(FileNotFoundError):
             try:
@@ -68,23 +79,23 @@ class Secrets:
 
     def show(self) -> None:
         """Print them, if that was asked for."""
-        if self._file == STANDARD:
+        if self.printed:
             sys.stdout.write(self._text())
 
     def _write(self) -> None:
-        if self._file == STANDARD:
+        if self.printed:
             return
-        draft = self._file.with_name(f"{self._file.name}.part")
+        draft = self.place.with_name(f"{self.place.name}.part")
         try:
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
                 file.write(self._text())
                 file.flush()
                 os.fsync(file.fileno())
-            draft.replace(self._file)
+            draft.replace(self.place)
         except OSError as error:
             raise Trouble(
-                f"Secrets can't be kept in {self._file}: {error.strerror}.",
-                f"无法将密钥写入 {self._file}。",
+                f"Secrets can't be kept in {self.place}: {error.strerror}.",
+                f"无法将密钥写入 {self.place}。",
                 hint="--secrets FILE names another place, --secrets - prints them.  可用 --secrets 指定其他位置。",
             ) from error
 
@@ -94,7 +105,7 @@ class Secrets:
 
 async def register(
     operator: Api, district: str, wanted: Iterable[Client], secrets: Secrets, *, renew: bool
-) -> list[tuple[Client, str, str]]:
+) -> list[tuple[Client, str, Done]]:
     """Make the clients that are missing.
 
     Args:
@@ -118,17 +129,17 @@ async def register(
             body = {"unit": client.unit, "name": client.name, "roles": [client.role]}
             made = (await operator.post(_APPS, body)).json()
             secrets.keep(client, made["client_id"], _of(made))
-            found.append((client, made["client_id"], "made 新建"))
+            found.append((client, made["client_id"], Done.MADE))
         elif client_id in secrets:
-            found.append((client, client_id, "there 已有"))
+            found.append((client, client_id, Done.THERE))
         elif renew:
             etag = (await operator.get(f"{_APPS}/{client_id}")).headers["ETag"]
             path = f"{_APPS}/{client_id}/rotate-secret"
             secret = _of((await operator.request("POST", path, headers={"If-Match": etag})).json())
             secrets.keep(client, client_id, secret)
-            found.append((client, client_id, "new secret 新密钥"))
+            found.append((client, client_id, Done.RENEWED))
         else:
-            found.append((client, client_id, "there, secret not in the file 已有，密钥不在文件中"))
+            found.append((client, client_id, Done.UNKNOWN))
     return found
 
 
