@@ -68,6 +68,9 @@ def _strict(schema: Any) -> Any:  # noqa: ANN401 a schema's parts are of any typ
     if not isinstance(schema, dict):
         return schema
     strict = {key: _strict(part) for key, part in schema.items()}
+    if isinstance(pattern := schema.get("pattern"), str) and "(?i)" in pattern:
+        # Go, which Kubernetes is written in, takes it anywhere; Python at the beginning.
+        strict["pattern"] = "(?i)" + pattern.replace("(?i)", "")
     if isinstance(schema.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
         strict.setdefault("additionalProperties", False)
     return strict

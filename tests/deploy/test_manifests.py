@@ -57,6 +57,12 @@ def test_a_field_that_a_definition_does_not_know_is_an_error() -> None:
     assert "sice" in error
 
 
+def test_a_definition_with_a_pattern_in_gos_own_writing_is_understood() -> None:
+    strict = check._strict({"type": "string", "pattern": "^(?i)(abort|warn)?$"})
+    assert re.search(strict["pattern"], "Warn")
+    assert not re.search(strict["pattern"], "warning")
+
+
 @every_overlay
 def test_no_pod_may_do_more_than_it_must(overlay: str) -> None:
     for owner, template in pods(overlay):
@@ -212,6 +218,7 @@ def test_the_overlay_that_a_district_is_told_to_write_renders(tmp_path: Path) ->
     assert list(check.errors(resources, {})) == []
     (routes,) = (r["spec"]["routes"] for r in resources if r["kind"] == "IngressRoute")
     assert all("Host(`linli.xuhui.example`)" in route["match"] for route in routes)
+    assert any(r["kind"] == "PrometheusRule" for r in resources)
     (cluster,) = (r["spec"] for r in resources if r["kind"] == "Cluster")
     deployments = [
         r["spec"]["template"]["spec"]["containers"][0]["image"] for r in resources if r["kind"] == "Deployment"
