@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -25,6 +26,7 @@ import points.subscribers
 import residents.app
 import residents.subscribers
 import tickets.app
+import tickets.clocks
 import tickets.subscribers
 from linli import units
 from linli.events.directory import AssignmentChanged, UnitChanged
@@ -169,6 +171,26 @@ async def test_a_ticket_goes_its_whole_way_on_its_districts_server(city: City, d
 
 async def _has_told(city: City, district: str, person: UUID, kinds: list[str]) -> bool:
     return sorted(await city.told(district, person)) == sorted(kinds)
+
+
+@pytest.mark.parametrize("district", [HOME, AWAY])
+async def test_a_clock_runs_out_on_its_districts_server(
+    city: City, district: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = (await city.report(district)).json()["id"]
+    here, there = (city.second.address, None) if district == AWAY else (None, city.second.address)
+    running = f"(SELECT 1 FROM timer WHERE aggregate = '{ticket}' AND fired_at IS NULL) AS running"
+    assert [await city.count(city.tickets, server, running) for server in (here, there)] == [2, 0]
+    later = datetime.now(UTC) + timedelta(days=8)
+    monkeypatch.setattr(tickets.clocks.timers, "now", lambda: later)
+    told = f"(SELECT 1 FROM event_log WHERE aggregate = '{ticket}' AND subject LIKE '%.overdue.v1') AS told"
+    await eventually(partial(_counts, city, here, told, 2))
+    assert [await city.count(city.tickets, server, running) for server in (here, there)] == [0, 0]
+    assert await city.count(city.tickets, there, told) == 0
+
+
+async def _counts(city: City, server: Server, table: str, count: int) -> bool:
+    return await city.count(city.tickets, server, table) == count
 
 
 @pytest.mark.parametrize(("district", "other"), [(HOME, AWAY), (AWAY, HOME)])
