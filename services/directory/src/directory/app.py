@@ -15,7 +15,7 @@ from linli.shards import Shards
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the service."""
-    # The catalogue of all districts is in one place: docs/decisions/0003-the-directory-is-not-sharded.md
+    # The catalogue of all districts is in one place: docs/decisions/0003-districts-on-several-databases.md
     settings = (settings or Settings()).model_copy(update={"shards": Shards()})
     app = service(
         "directory",
