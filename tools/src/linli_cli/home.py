@@ -15,7 +15,11 @@ from dotenv import dotenv_values
 from linli_cli.console import Trouble
 
 SERVICES = ("directory", "residents", "tickets", "points", "bookings", "notifications")
-"""In the order of their ports."""
+"""Those that keep districts' data and tell each other of it, in the order of their ports."""
+CONSOLE = "console"
+"""Watches them: it has a database and an address as they have, keeps nothing of districts, and needs no broker."""
+APPS = (*SERVICES, CONSOLE)
+"""All that run as services do."""
 PROJECT = Path(__file__).resolve().parents[3]
 _DEFAULT_PORT = 8080
 _HIGHEST_OFFSET = 24
@@ -120,7 +124,7 @@ class Home:
 
     def service_port(self, service: str) -> int:
         """The port a service listens on behind the gateway."""
-        return self.port + 1 + SERVICES.index(service)
+        return self.port + 1 + APPS.index(service)
 
     @property
     def postgres_port(self) -> int:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from linli import units
 from linli.models import KnownUnit
 from linli.problems import Forbidden, UnknownUnit
-from linli.settings import Settings
+from linli.settings import Essentials
 from linli.shards import Server, Shards
 
 NOBODY = UUID(int=0)
@@ -145,7 +145,7 @@ def async_url(url: str) -> str:
     return url.replace("postgresql://", "postgresql+asyncpg://", 1)
 
 
-def create_engine(settings: Settings, service: str, server: Server = None) -> AsyncEngine:
+def create_engine(settings: Essentials, service: str, server: Server = None) -> AsyncEngine:
     """Make the service's engine for one server: a bounded pool, and every wait in the database with an end."""
     milliseconds = str(int(settings.statement_timeout * 1000))
     return create_async_engine(

@@ -22,10 +22,16 @@ class HeadAsGet:
 
 
 class BodyLimit:
-    """Refuses bodies over 1 MiB: at once by their announced length, and while reading where none is announced."""
+    """Refuses bodies over 1 MiB: at once by their announced length, and while reading where none is announced.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        app: what the others are for.
+        limit: bytes, where it is not 1 MiB.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int = BODY) -> None:
         self._app = app
+        self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its body counted."""
@@ -33,8 +39,8 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if not announced.isdigit() or len(announced) > len(str(BODY)) or int(announced) > BODY:
-            await respond(BodyTooLarge(limit=BODY))(scope, receive, send)
+        if not announced.isdigit() or len(announced) > len(str(self._limit)) or int(announced) > self._limit:
+            await respond(BodyTooLarge(limit=self._limit))(scope, receive, send)
             return
         read = 0
 
@@ -42,15 +48,15 @@ class BodyLimit:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > BODY:
-                raise BodyTooLarge(limit=BODY)
+            if read > self._limit:
+                raise BodyTooLarge(limit=self._limit)
             return message
 
         async def unless_too_large(message: Message) -> None:
-            if read <= BODY:
+            if read <= self._limit:
                 await send(message)
 
         # The framework turns an error while reading into its own 400, which is held back here.
         await self._app(scope, counted, unless_too_large)
-        if read > BODY:
-            await respond(BodyTooLarge(limit=BODY))(scope, receive, send)
+        if read > self._limit:
+            await respond(BodyTooLarge(limit=self._limit))(scope, receive, send)

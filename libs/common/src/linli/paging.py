@@ -26,6 +26,8 @@ def _decode(kind: type, value: object) -> object:
         return datetime.fromisoformat(str(value)).astimezone(UTC)
     if kind is UUID:
         return UUID(str(value))
+    if kind is bytes:
+        return bytes.fromhex(str(value))
     if type(value) is not kind or (isinstance(value, int) and not -_HALF <= value < _HALF):
         raise TypeError
     if isinstance(value, str) and "\0" in value.encode().decode():
@@ -113,6 +115,12 @@ def _filters(request: Request) -> str:
     return hashlib.sha256(repr((request.url.path, query)).encode()).hexdigest()[:12]
 
 
+def _encode(value: object) -> int | str:
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if isinstance(value, int | str) else str(value)
+
+
 def _write(filters: str, values: list[object]) -> str:
-    text = json.dumps([filters, *[value if isinstance(value, int | str) else str(value) for value in values]])
+    text = json.dumps([filters, *map(_encode, values)])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

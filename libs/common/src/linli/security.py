@@ -70,7 +70,7 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
             "apps.write",
             "providers.write",
         }
-        | {"keys.rotate", "events.read", "events.replay", "inbox.read"}
+        | {"keys.rotate", "events.read", "events.replay", "traces.read", "inbox.read"}
     ),
 }
 """What each role may do."""

@@ -15,8 +15,8 @@ def _shards(value: object) -> object:
     return Shards.parse(value) if isinstance(value, str) else value
 
 
-class Settings(BaseSettings):
-    """What a service must be told; names are upper-cased and start with `LINLI_`.
+class Essentials(BaseSettings):
+    """What everything with a database and an address must be told; names are upper-cased and start with `LINLI_`.
 
     A missing address or key fails at start with the name of the variable: there are no default passwords.
     """
@@ -28,21 +28,26 @@ class Settings(BaseSettings):
     database_url: SecretStr
     """`postgresql://<service>_app:...`: the role that sees only what a transaction's scope allows."""
     relay_database_url: SecretStr
-    """`postgresql://<service>_relay:...`: the role that moves the outbox."""
-    nats_url: SecretStr
-    """`nats://<service>:...@host:port`, several separated by commas."""
+    """`postgresql://<service>_relay:...`: the role that works for all districts, such as on the outbox."""
     jwks_url: str
     """Where the directory publishes its signing keys."""
-    master_key: SecretStr
-    """32 bytes in base64 that wrap the districts' data keys."""
-    shards: Annotated[Shards, NoDecode, BeforeValidator(_shards)] = Shards()
-    """Which districts live on other database servers: `{"postgres-2:5432": [310104, 310115]}`."""
     token_issuer: str = "linli"  # noqa: S105 a name, no secret
     token_audience: str = "linli"  # noqa: S105 a name, no secret
     pool_size: Annotated[int, Field(ge=1, le=100)] = 10
     statement_timeout: Annotated[float, Field(gt=0)] = 10
     """Seconds a statement may take."""
     log_level: str = "INFO"
+
+
+class Settings(Essentials):
+    """What a service must be told besides."""
+
+    nats_url: SecretStr
+    """`nats://<service>:...@host:port`, several separated by commas."""
+    master_key: SecretStr
+    """32 bytes in base64 that wrap the districts' data keys."""
+    shards: Annotated[Shards, NoDecode, BeforeValidator(_shards)] = Shards()
+    """Which districts live on other database servers: `{"postgres-2:5432": [310104, 310115]}`."""
     trace_ratio: Annotated[float, Field(ge=0, le=1)] = 1
     """Share of new traces that are recorded; a caller's sampling decision is followed."""
     trace_file: Path | None = None

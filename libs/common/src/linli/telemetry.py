@@ -90,7 +90,7 @@ def setup(service: str, settings: Settings, app: FastAPI) -> None:
         app: gets a span and a duration for every request but those of probes.
     """
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
-    _log_as_json(service, settings.log_level)
+    log_as_json(service, settings.log_level)
     # The process has one provider; a second service in it, as in tests, shares the first one's.
     if not isinstance(trace.get_tracer_provider(), TracerProvider):
         _record(service, settings)
@@ -211,7 +211,8 @@ class _Formatter(JsonFormatter):
             log_data |= {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
 
 
-def _log_as_json(service: str, level: str) -> None:
+def log_as_json(service: str, level: str) -> None:
+    """Write log lines to stdout as JSON, with the trace they belong to."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Formatter(service))
     logging.basicConfig(level=level.upper(), handlers=[handler])

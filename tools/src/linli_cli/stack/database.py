@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from linli_cli.console import Trouble, step
-from linli_cli.home import SERVICES, Home
+from linli_cli.home import APPS, Home
 
 # Found, not imported: the package starts servers of its own kind and warns while it loads.
 _PACKAGES = Path(sysconfig.get_path("platlib"))
@@ -54,7 +54,7 @@ def superuser_url(home: Home, database: str = "postgres") -> str:
 
 def passwords(home: Home) -> dict[str, str]:
     """Give the password of every service's logins."""
-    logins = [f"{service}_{role}" for service in SERVICES for role in ("owner", "app", "relay")]
+    logins = [f"{service}_{role}" for service in APPS for role in ("owner", "app", "relay")]
     return {login: home.secret(login) for login in logins}
 
 
@@ -139,7 +139,7 @@ def migrate() -> None:
 
 def migrate_all(home: Home) -> None:
     """Run the migrations of every service, one after the other."""
-    for service in SERVICES:
+    for service in APPS:
         migrate_one(service, url(home, f"{service}_owner", service))
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from linli_cli.console import out
-from linli_cli.home import SERVICES, Home
+from linli_cli.home import CONSOLE, SERVICES, Home
 from linli_cli.stack import database
 from linli_cli.stack.ports import abandoned
 from linli_cli.stack.supervisor import State, Supervisor
@@ -69,6 +69,7 @@ async def _examine(home: Home) -> list[Finding]:
         found = await asyncio.gather(
             _gateway(home, client, states),
             *(_service(home, client, states, name, pending) for name in SERVICES),
+            _console(home, client, states),
             _nats(home, client, states),
             _postgres(home, states),
         )
@@ -150,13 +151,7 @@ async def _postgres(home: Home, states: dict[str, State]) -> Finding:
 async def _service(
     home: Home, client: httpx.AsyncClient, states: dict[str, State], name: str, pending: dict[str, int]
 ) -> Finding:
-    state, advice = _running(states, name)
-    answer, queues = await asyncio.gather(
-        _ask(client, f"http://127.0.0.1:{home.service_port(name)}/readyz"), _queues(home, name)
-    )
-    if not advice and not (answer and answer.is_success):
-        parts = ", ".join(f"{key} {value}" for key, value in answer.json().items()) if answer else "no answer 没有响应"
-        advice = f"Not ready 未就绪: {parts}; make logs ARGS={name}"
+    (state, advice), queues = await asyncio.gather(_app(home, client, states, name), _queues(home, name))
     if queues is None:
         return Finding(name, version("linli"), state, "", advice or "Its database is not there 数据库缺失: make up")
     waiting, age, dead = queues
@@ -167,6 +162,21 @@ async def _service(
         advice = f"Events wait; in a minute again, else 事件积压: make doctor, make logs ARGS={name}"
     lag = f"outbox {waiting} ({age:.0f} s), pending {behind}, dead letters {dead}"
     return Finding(name, version("linli"), state, lag, advice)
+
+
+async def _console(home: Home, client: httpx.AsyncClient, states: dict[str, State]) -> Finding:
+    state, advice = await _app(home, client, states, CONSOLE)
+    return Finding(CONSOLE, version("linli"), state, f"{home.url}/{CONSOLE}", advice)
+
+
+async def _app(home: Home, client: httpx.AsyncClient, states: dict[str, State], name: str) -> tuple[str, str]:
+    """Say how the supervisor sees a process that takes requests, and what to do if it can take none."""
+    state, advice = _running(states, name)
+    answer = await _ask(client, f"http://127.0.0.1:{home.service_port(name)}/readyz")
+    if not advice and not (answer and answer.is_success):
+        parts = ", ".join(f"{key} {value}" for key, value in answer.json().items()) if answer else "no answer 没有响应"
+        advice = f"Not ready 未就绪: {parts}; make logs ARGS={name}"
+    return state, advice
 
 
 async def _queues(home: Home, service: str) -> tuple[int, float, int] | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from linli_cli.console import Trouble
-from linli_cli.home import SERVICES, Home
+from linli_cli.home import APPS, CONSOLE, Home
 
 _DEFAULT_RATE = 200
 
@@ -31,7 +31,7 @@ def rate_limit() -> int:
 
 def write(home: Home) -> None:
     """Write both configuration files; Traefik follows changes of the dynamic one while it runs."""
-    addresses = {name: f"http://127.0.0.1:{home.service_port(name)}" for name in SERVICES}
+    addresses = {name: f"http://127.0.0.1:{home.service_port(name)}" for name in APPS}
     routes_file = home.run / "routes.yml"
     _write(home.run / "gateway.yml", static(f"127.0.0.1:{home.port}", f"127.0.0.1:{home.ping_port}", routes_file))
     _write(routes_file, routes(addresses))
@@ -98,10 +98,14 @@ def routes(addresses: Mapping[str, str]) -> dict[str, object]:
     rate = rate_limit()
     # The trailing slash keeps /ticketsomething out. What matches no service goes to the directory,
     # which shows / and /docs and answers the rest as a problem.
-    routers: dict[str, object] = {
+    routers: dict[str, dict[str, object]] = {
         name: {"rule": f"PathPrefix(`/{name}/`)", "service": name, "entryPoints": ["web"], "middlewares": ["api"]}
         for name in addresses
     }
+    # The console's page says itself what a browser may load.
+    routers[CONSOLE]["rule"] = f"PathPrefix(`/{CONSOLE}/v1/`)"
+    page = f"Path(`/{CONSOLE}`) || PathPrefix(`/{CONSOLE}/`)"
+    routers["page"] = {"rule": page, "priority": 2, "service": CONSOLE, "entryPoints": ["web"]}
     routers["rest"] = {"rule": "PathPrefix(`/`)", "priority": 1, "service": "directory", "entryPoints": ["web"]}
     return {
         "http": {

@@ -9,9 +9,9 @@ import typer
 from rich.text import Text
 
 from linli_cli.console import Trouble, out
-from linli_cli.home import SERVICES, Home
+from linli_cli.home import APPS, Home
 
-PARTS = (*SERVICES, "gateway", "nats", "postgres", "supervisor")
+PARTS = (*APPS, "gateway", "nats", "postgres", "supervisor")
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_red")
 _POLL_SECONDS = 0.3
 _TAIL_BYTES = 256 * 1024

@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from linli_cli.home import PROJECT, SERVICES, Home
+from linli_cli.home import APPS, CONSOLE, PROJECT, Home
 from linli_cli.stack import database, gateway, streams
 from linli_cli.stack.supervisor import BIN, Program
 
@@ -44,7 +44,7 @@ def configure(home: Home) -> list[Program]:
             environment=stamp(nats),
             stop_seconds=30,
         ),
-        *(_service(home, name) for name in SERVICES),
+        *(_service(home, name) for name in APPS),
         Program(
             "gateway",
             [str(BIN / "traefik"), f"--configFile={home.run / 'gateway.yml'}"],
@@ -100,12 +100,18 @@ def environment(home: Home, service: str) -> dict[str, str]:
     wished = {
         name: value for name, value in os.environ.items() if name.startswith(("LINLI_", "OTEL_")) and name not in _OWN
     }
-    return {
+    told = {
         **wished,
         "LINLI_DATABASE_URL": database.url(home, f"{service}_app", service),
         "LINLI_RELAY_DATABASE_URL": database.url(home, f"{service}_relay", service),
-        "LINLI_NATS_URL": streams.url(home, service),
         "LINLI_JWKS_URL": f"http://127.0.0.1:{home.service_port('directory')}/directory/.well-known/jwks.json",
+    }
+    if service == CONSOLE:
+        return told
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{home.service_port(CONSOLE)}/otlp",
+        **told,
+        "LINLI_NATS_URL": streams.url(home, service),
         "LINLI_MASTER_KEY": home.master_key(),
         "LINLI_TRACE_FILE": str(home.traces / f"{service}.jsonl"),
     }

@@ -7,7 +7,7 @@ import asyncpg
 import httpx
 
 from linli_cli.console import Trouble
-from linli_cli.home import SERVICES, Home
+from linli_cli.home import APPS, Home
 from linli_cli.stack import database
 from linli_cli.stack.logs import tail
 from linli_cli.stack.supervisor import Supervisor
@@ -39,7 +39,7 @@ async def nats(home: Home, supervisor: Supervisor) -> None:
 
 async def services(home: Home, supervisor: Supervisor) -> None:
     """Wait until every service takes requests."""
-    addresses = {name: f"http://127.0.0.1:{home.service_port(name)}/readyz" for name in SERVICES}
+    addresses = {name: f"http://127.0.0.1:{home.service_port(name)}/readyz" for name in APPS}
     await _until_ok(home, supervisor, addresses)
 
 

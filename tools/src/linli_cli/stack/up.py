@@ -12,7 +12,7 @@ import typer
 from pydantic import SecretStr
 
 from linli_cli.console import Trouble, err, step
-from linli_cli.home import SERVICES, Home, wished_port
+from linli_cli.home import APPS, Home, wished_port
 from linli_cli.stack import database, ready, streams, summary
 from linli_cli.stack.down import stop_orphans
 from linli_cli.stack.ports import require_free
@@ -59,7 +59,7 @@ def _start(home: Home) -> Home:
         database.migrate_all(home)
         _bootstrap_directory(home)
     with step("Services are ready", "各服务已就绪"):
-        supervisor.begin(*SERVICES)
+        supervisor.begin(*APPS)
         asyncio.run(ready.services(home, supervisor))
     with step("Gateway is open", "网关已开放"):
         supervisor.begin("gateway")
@@ -98,7 +98,7 @@ async def _provision(home: Home) -> None:
     from linli.bootstrap import provision  # noqa: PLC0415 loaded while the stores start
 
     await asyncio.gather(
-        provision(database.superuser_url(home), SERVICES, database.passwords(home)),
+        provision(database.superuser_url(home), APPS, database.passwords(home)),
         streams.ensure(streams.url(home, streams.ADMIN)),
     )
 
