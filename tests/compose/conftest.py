@@ -114,6 +114,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator
     run(
         *(str(LINLI), "init", str(made.folder), "--port", str(port)),
         *("--project", f"linli-{uuid4().hex[:8]}", "--tag", image.split(":")[1]),
+        "--observability",  # and no collector is ever there: whatever is tested below holds without it
     )
     try:
         made.seconds_to_healthy = made.up()

@@ -1,16 +1,18 @@
 import os
 import socket
 import stat
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from dotenv import dotenv_values
 from typer.testing import CliRunner
 
 from linli.bootstrap import logins
 from linli_cli.console import Trouble
-from linli_cli.deploy import checks, jobs, keys
+from linli_cli.deploy import bundle, checks, files, jobs, keys
 from linli_cli.home import SERVICES, Home
 from linli_cli.main import app, run
 
@@ -72,6 +74,69 @@ def test_every_secret_that_the_compose_file_names_is_made_and_no_other(init: Ini
         if "./secrets/" in line
     }
     assert named == {path.name for path in (home.root / "secrets").iterdir()}
+
+
+def test_what_watches_the_platform_can_be_read_by_containers_whatever_the_umask(init: Init) -> None:
+    before = os.umask(0o077)
+    try:
+        home = init()
+    finally:
+        os.umask(before)
+    for name in ("observability", "runbooks"):
+        for path in (home.root / name, *(home.root / name).rglob("*")):
+            assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644), path
+
+
+@pytest.mark.parametrize("options", [(), ("--observability",)])
+def test_services_send_what_they_measure_only_when_asked_to(init: Init, options: tuple[str, ...]) -> None:
+    told = dotenv_values(init(*options).root / ".env")
+    assert ("OTEL_EXPORTER_OTLP_ENDPOINT" in told) == bool(options)
+    assert "COMPOSE_PROFILES" not in told  # else a start would wait for it
+
+
+@pytest.mark.parametrize(
+    ("mirror", "hub"), [("m.example/library/", "m.example/"), ("m.example/hub/", "m.example/hub/")]
+)
+def test_other_images_come_from_the_mirror_too(init: Init, mirror: str, hub: str) -> None:
+    told = dotenv_values(init("--mirror", mirror).root / ".env")
+    assert (told["LINLI_MIRROR"], told["LINLI_HUB"]) == (mirror, hub)
+
+
+def test_an_upgrade_brings_its_files_and_a_failed_one_gives_the_old_back(init: Init, tmp_path: Path) -> None:
+    home = init()
+    (home.root / "observability/alerts.yml").write_text("older")
+    (home.root / "observability/gone.yml").write_text("not any more")
+    (home.root / "runbooks/README.md").unlink()
+    before = contents(home)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    files.keep(home.root, kept)
+    files.replace(home.root)
+    assert {name: (home.root / name).read_bytes() for name, _ in files.sources()} == {
+        name: source.read_bytes() for name, source in files.sources()
+    }
+    assert not (home.root / "observability/gone.yml").exists()
+    files.restore(home.root, kept)
+    assert contents(home) == before
+
+
+def test_a_bundle_lays_its_files_and_nothing_of_it_gets_elsewhere(tmp_path: Path) -> None:
+    made, place = tmp_path / "bundle.tar", tmp_path / "place"
+    place.mkdir()
+    with tarfile.open(made, "w") as tar:
+        for name, source in files.sources():
+            tar.add(source, f"linli-1/{name}")
+        tar.add(__file__, "linli-1/observability/../../stolen")
+    with tarfile.open(made) as tar:
+        bundle._extract(tar, "linli-1/compose.yml", place / "compose.yml")
+        bundle._extract(tar, "linli-1/runbooks", place / "runbooks")
+        with pytest.raises(tarfile.TarError, match="leads elsewhere"):
+            bundle._extract(tar, "linli-1/observability", place / "observability")
+        with pytest.raises(KeyError):
+            bundle._extract(tar, "linli-1/nothing", place / "nothing")
+    assert (place / "compose.yml").exists()
+    assert len(list((place / "runbooks").iterdir())) == sum(name.startswith("runbooks/") for name, _ in files.sources())
+    assert not (tmp_path / "stolen").exists()
 
 
 def test_an_address_carries_the_login_of_its_database(init: Init) -> None:

@@ -89,10 +89,9 @@ def _extract(tar: tarfile.TarFile, name: str, target: Path) -> None:
         path = target / Path(member.name).relative_to(name)
         if ".." in path.parts:
             raise tarfile.TarError(f"{member.name} leads elsewhere")
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with tar.extractfile(member) as source, path.open("wb") as written:  # type: ignore[union-attr]
             shutil.copyfileobj(source, written)
-        path.chmod(0o644)
 
 
 def _images(tag: str, others: dict[str, str]) -> tuple[str, dict[str, str]]:

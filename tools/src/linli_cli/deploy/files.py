@@ -34,10 +34,13 @@ def sources() -> Iterator[tuple[str, Path]]:
 
 def add(folder: Path) -> None:
     """Lay what is missing into a deployment; what is there stays as it is."""
+    if folder == _HERE:
+        return
     there = {name for name in NAMES if (folder / name).exists()}
     for name, source in sources():
         if Path(name).parts[0] not in there:
-            _lay(source, folder, name)
+            _lay(source, folder / name)
+    _show(folder)
 
 
 def replace(folder: Path) -> None:
@@ -46,10 +49,11 @@ def replace(folder: Path) -> None:
         return
     brought = dict(sources())
     for name, source in brought.items():
-        _lay(source, folder, name)
+        _lay(source, folder / name)
     for path in list(_there(folder)) if brought else []:
         if str(path.relative_to(folder)) not in brought:
             path.unlink()
+    _show(folder)
 
 
 def _there(folder: Path) -> Iterator[Path]:
@@ -57,14 +61,17 @@ def _there(folder: Path) -> Iterator[Path]:
         yield from (path for path in (folder / name).rglob("*") if path.is_file())
 
 
-def _lay(source: Path, folder: Path, name: str) -> None:
-    """Copy a file to where containers read it: as users who own nothing on the host, whatever the umask here."""
-    target = folder / name
-    for parent in list(Path(name).parents)[-2::-1]:
-        (folder / parent).mkdir(exist_ok=True)
-        (folder / parent).chmod(0o755)
+def _lay(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
-    target.chmod(0o644)
+
+
+def _show(folder: Path) -> None:
+    """Let containers read what they are given: as users who own nothing on the host, whatever the umask was here."""
+    for name in NAMES:
+        if (folder / name).is_dir():
+            for path in (folder / name, *(folder / name).rglob("*")):
+                path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def keep(folder: Path, kept: Path) -> None:
