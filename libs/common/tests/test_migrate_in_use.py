@@ -146,6 +146,16 @@ async def test_another_error_is_not_tried_again(library: Library, caplog: pytest
     assert "follows in" not in caplog.text
 
 
+async def test_a_database_that_a_newer_version_has_migrated_is_left_as_it_is(
+    library: Library, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await library.migrate()
+    (tmp_path / library.name / "migrations" / "versions" / "0003.py").unlink()
+    await library.migrate()
+    assert "revision 0003 is of a newer version" in caplog.text
+    assert await library.version() == "0003"
+
+
 async def test_an_index_is_built_while_its_table_is_written_to_and_another_migration_waits(library: Library) -> None:
     await library.migrate("0002")
     async with library.connected("app") as first, library.connected() as looker, library.connected("app") as writer:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from alembic import op
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import DBAPIError
@@ -77,6 +78,8 @@ class MigrationAtWork(Exception):  # noqa: N818 as above
 
 def upgrade(service: str, owner_url: str, revision: str = "head") -> None:
     """Bring a service's database to a revision; one at a time, and never waiting long for a lock.
+
+    One that a newer version has migrated is left as it is.
 
     Args:
         service: import name of the service.
@@ -175,6 +178,13 @@ def _upgrade(connection: Connection, service: str, revision: str) -> None:
     config.set_main_option("script_location", str(files(service).joinpath("migrations")).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     script = ScriptDirectory.from_config(config)
+
+    found = MigrationContext.configure(connection).get_current_revision()
+    connection.commit()
+    if found and found not in {one.revision for one in script.walk_revisions()}:
+        # Somebody went back one version: this one was released to run on the schema of the next.
+        log.warning("%s: revision %s is of a newer version; its tables are left as they are", service, found)
+        return
 
     def steps(current: str, _: object) -> list[object]:
         return list(script._upgrade_revs(revision, current))  # noqa: SLF001 what alembic's own command does
