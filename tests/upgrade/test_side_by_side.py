@@ -134,6 +134,10 @@ async def test_a_request_repeated_on_the_other_side_gets_the_first_answer(upgrad
     path = "/tickets/v1/tickets"
     one = await call("POST", path, resident, side=first, json=REPORT, headers=headers)
     again = await call("POST", path, resident, side=_OTHER[first], json=REPORT, headers=headers)
+    if again.status_code == 503:
+        # 0.1.0 can't open what is sealed now: it does nothing, and asks to come again, to one that can.
+        assert (first, again.headers["Retry-After"]) == (NEW, "1")
+        again = await call("POST", path, resident, side=NEW, json=REPORT, headers=headers)
     assert (again.status_code, again.content) == (201, one.content)
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.headers["ETag"] == one.headers["ETag"]

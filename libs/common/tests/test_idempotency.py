@@ -1,5 +1,7 @@
 """What an Idempotency-Key is good for, and for whom."""
 
+import hashlib
+import hmac
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
@@ -7,6 +9,7 @@ import httpx
 import pytest
 from libs.common.tests.shelf.app import create_app
 
+from linli.idempotency import Safe
 from linli.testing import Running, Stage
 
 HERE = "310104003001001"
@@ -100,3 +103,54 @@ async def test_a_refused_request_is_tried_anew(shelf: Running, person: UUID) -> 
     )
     assert refused.status_code == 409
     assert (await post(client, "f", uuid4().int >> 76)).status_code == 201
+
+
+async def test_nothing_that_was_said_stands_in_the_table(shelf: Running, person: UUID) -> None:
+    client = shelf.client("street_admin", person=person)
+    body = {"unit": HERE, "number": uuid4().int >> 76, "title": "张三家漏水"}
+    first = await client.post("/shelf/v1/books", json=body, headers={"Idempotency-Key": "g"})
+    assert first.status_code == 201
+    kept = await shelf.database.fetchrow("SELECT * FROM idempotency_key WHERE person = $1", person)
+    assert (kept["status"], kept["headers"]) == (503, ["retry-after", "1"])
+    for known in ("张三".encode(), first.json()["id"].encode(), b"title"):
+        assert known not in kept["body"]
+    again = await client.post("/shelf/v1/books", json=body, headers={"Idempotency-Key": "g"})
+    assert (again.status_code, again.content, again.headers["etag"]) == (201, first.content, first.headers["etag"])
+
+
+async def test_what_a_version_that_did_not_seal_has_kept_is_given_again(shelf: Running, person: UUID) -> None:
+    client = shelf.client("street_admin", person=person)
+    await post(client, "h", number := uuid4().int >> 76)
+    said = client.build_request("POST", "/shelf/v1/books", json={"unit": HERE, "number": number}).content
+    line = b"POST /shelf/v1/books?\n['street_admin'] 310104003000000000 []\n"
+    secret = shelf.settings.master_key.get_secret_value().encode()
+    await shelf.database.execute(
+        "UPDATE idempotency_key SET status = 201, headers = $2, body = $3, fingerprint = $4 WHERE person = $1",
+        *(
+            person,
+            ["content-type", "application/json"],
+            b'{"old": 1}',
+            hmac.digest(secret, line + said, hashlib.sha256),
+        ),
+    )
+    again = await post(client, "h", number)
+    assert (again.status_code, again.json(), again.headers["idempotency-replayed"]) == (201, {"old": 1}, "true")
+
+
+async def test_an_answer_opens_for_its_own_caller_and_key_alone(shelf: Running, person: UUID) -> None:
+    client, number = shelf.client("street_admin", person=person), uuid4().int >> 76
+    await post(client, "i", number)
+    await shelf.database.execute("UPDATE idempotency_key SET key = 'j' WHERE person = $1", person)
+    assert (await post(client, "j", number)).status_code == 500
+
+
+@pytest.mark.parametrize(("now", "status"), [("{new},{old}", 201), ("{new}", 422)])
+async def test_answers_stay_good_while_the_master_key_is_replaced(
+    shelf: Running, person: UUID, monkeypatch: pytest.MonkeyPatch, now: str, status: int
+) -> None:
+    client, number = shelf.client("street_admin", person=person), uuid4().int >> 76
+    first = await post(client, "k", number)
+    old, new = shelf.settings.master_key.get_secret_value(), "bmV3ZXIgdGhhbiB0aGUgb3RoZXIsIGFuZCBhcyBsb24="
+    monkeypatch.setattr(shelf.app.state, "safe", Safe(now.format(old=old, new=new)))
+    again = await post(client, "k", number)
+    assert (again.status_code, again.content == first.content) == (status, status == 201)

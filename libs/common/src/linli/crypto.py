@@ -180,8 +180,14 @@ class MasterKeys:
                     " (主密钥应为 base64 编码的 32 字节)"
                 )
             keys.append(key)
+        self._keys = keys
         self._ciphers = {hashlib.sha256(b"linli master key" + key).digest()[:4]: AESGCM(key) for key in keys}
         self._newest = next(iter(self._ciphers))
+
+    def derive(self, purpose: str) -> list[bytes]:
+        """Make a key from each master key, newest first, for what is kept too short a while for keys of its own."""
+        info = f"linli|{purpose}".encode()
+        return [HKDF(SHA256(), _KEY, salt=None, info=info).derive(key) for key in self._keys]
 
     def wrap(self, district: int, key_id: int, key: bytes) -> bytes:
         """Encrypt a data key for its place in `data_key`."""

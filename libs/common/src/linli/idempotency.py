@@ -2,18 +2,27 @@
 
 The key, the change and the answer commit in one transaction, so there is never one without the others. Keys belong
 to the caller who sent them and end after a day. An error is not remembered: nothing was changed, so try again.
+
+Answers hold what residents said, so they are kept sealed, each bound to its caller and key. To a version that can't
+open one, the row reads `503, Retry-After: 1`: its caller comes again, and in an upgrade meets one that can.
 """
 
-import hashlib
 import hmac
+import json
+import os
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, Final, cast
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Self, cast
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.routing import APIRoute
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from linli.crypto import MasterKeys, NotDecryptable
 from linli.problems import KeyInFlight, KeyReused
 from linli.security import Principal
 
@@ -29,6 +38,8 @@ _RECORD: Final = text(
     " ON CONFLICT (district, person, key) DO UPDATE SET fingerprint = excluded.fingerprint, status = excluded.status,"
     " headers = excluded.headers, body = excluded.body, expires_at = excluded.expires_at"
 )
+_SEALED: Final = {"status": HTTPStatus.SERVICE_UNAVAILABLE.value, "headers": ["retry-after", "1"]}
+_NONCE: Final = 12
 _KEPT_HEADERS: Final = ("cache-control", "content-type", "etag", "link", "location")
 
 
@@ -40,15 +51,56 @@ class Replay(Exception):  # noqa: N818 it carries an answer, it is no error
         super().__init__("replayed")
 
 
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What one master key gives: fingerprints of requests, and the cipher of their answers."""
+
+    secret: bytes
+    cipher: AESGCM
+
+    def fingerprint(self, said: bytes) -> bytes:
+        """Digest a request; keyed, so that nobody who reads the table can try out what was said."""
+        return hmac.digest(self.secret, said, "sha256")
+
+
+class Safe:
+    """Seals kept answers with the first master key, and opens them with any: one may be on its way to be replaced.
+
+    Args:
+        master_key: what `LINLI_MASTER_KEY` says.
+    """
+
+    def __init__(self, master_key: str) -> None:
+        derived = MasterKeys(master_key).derive("idempotency")
+        secrets = [part.strip().encode() for part in master_key.split(",")]
+        self._keys = [_Key(secret, AESGCM(key)) for secret, key in zip(secrets, derived, strict=True)]
+
+    @property
+    def newest(self) -> _Key:
+        """The one that seals."""
+        return self._keys[0]
+
+    def find(self, fingerprint: bytes, said: bytes) -> _Key | None:
+        """Find the key under which this very request was kept; None when it was another request."""
+        return next((key for key in self._keys if hmac.compare_digest(key.fingerprint(said), fingerprint)), None)
+
+
 class Claim:
     """An Idempotency-Key while its request is being worked on."""
 
-    def __init__(self, session: AsyncSession, caller: Principal, key: str, fingerprint: bytes) -> None:
+    def __init__(self, session: AsyncSession, caller: Principal, name: str, key: _Key, said: bytes) -> None:
         self._session = session
-        self._row = {"district": caller.district, "subject": caller.id, "key": key, "fingerprint": fingerprint}
+        self._key = key
+        self._row = {
+            "district": caller.district,
+            "subject": caller.id,
+            "key": name,
+            "fingerprint": key.fingerprint(said),
+        }
+        self._bound = f"{caller.district}|{caller.id}|{name}".encode()
 
     @classmethod
-    async def of(cls, session: AsyncSession, request: Request, caller: Principal, key: str) -> "Claim":
+    async def of(cls, session: AsyncSession, request: Request, caller: Principal, key: str) -> Self:
         """Take the key for this transaction.
 
         Raises:
@@ -60,26 +112,46 @@ class Claim:
             raise KeyInFlight
         # Who comes with another role sees with other eyes: what he was answered before is no answer to him.
         eyes = f"{sorted(caller.roles)} {caller.unit} {sorted(caller.grids)}"
-        # Keyed, so that nobody who reads the table can try out what was said.
-        secret = request.app.state.settings.master_key.get_secret_value().encode()
         request_line = f"{request.method} {request.url.path}?{request.url.query}\n{eyes}\n".encode()
-        digest = hmac.new(secret, request_line + await request.body(), hashlib.sha256)
-        claim = cls(session, caller, key, digest.digest())
+        said = request_line + await request.body()
+        safe: Safe = request.app.state.safe
+        claim = cls(session, caller, key, safe.newest, said)
         found = (await session.execute(_FIND, claim._row)).one_or_none()
         if found is None:
             return claim
-        if found.fingerprint != digest.digest():
+        opener = safe.find(found.fingerprint, said)
+        if opener is None:
             raise KeyReused
-        headers = dict(zip(found.headers[::2], found.headers[1::2], strict=True))
-        raise Replay(Response(found.body, found.status, {**headers, "Idempotency-Replayed": "true"}))
+        raise Replay(_answer(opener.cipher, claim._bound, found))
 
     async def record(self, response: Response) -> None:
         """Keep the answer, in the transaction that made the change."""
         headers = [
             part for name in _KEPT_HEADERS if name in response.headers for part in (name, response.headers[name])
         ]
-        row = {**self._row, "status": response.status_code, "headers": headers, "body": bytes(response.body)}
-        await self._session.execute(_RECORD, row)
+        plain = json.dumps([response.status_code, headers]).encode() + b"\n" + bytes(response.body)
+        nonce = os.urandom(_NONCE)
+        sealed = nonce + self._key.cipher.encrypt(nonce, plain, self._bound)
+        await self._session.execute(_RECORD, {**self._row, **_SEALED, "body": sealed})
+
+
+def _answer(cipher: AESGCM, bound: bytes, found: Row[Any]) -> Response:
+    """Give a kept answer again.
+
+    Raises:
+        NotDecryptable: when the row was altered, or stood under another caller's key.
+    """
+    status, headers, body = found.status, found.headers, found.body
+    # Versions that did not seal kept answers that were given, and 503 never is one: an error is not remembered.
+    if status == _SEALED["status"]:
+        try:
+            plain = cipher.decrypt(body[:_NONCE], body[_NONCE:], bound)
+        except InvalidTag:
+            raise NotDecryptable("a kept answer was altered or belongs to another key") from None
+        facts, _, body = plain.partition(b"\n")
+        status, headers = json.loads(facts)
+    named = dict(zip(headers[::2], headers[1::2], strict=True))
+    return Response(body, status, {**named, "Idempotency-Replayed": "true"})
 
 
 class IdempotentRoute(APIRoute):

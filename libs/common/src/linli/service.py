@@ -14,7 +14,7 @@ from linli.clockwork import Clockwork
 from linli.consumer import consuming
 from linli.db import BY_SCOPE, Scope, create_engine, create_sessions, transaction
 from linli.events import Event
-from linli.idempotency import Claim, Router
+from linli.idempotency import Claim, Router, Safe
 from linli.inbox import Subscriptions
 from linli.limits import BodyLimit, HeadAsGet
 from linli.problems import OutsideScope
@@ -144,6 +144,7 @@ def service(  # noqa: PLR0913 what a service is made of
     """
     subscriptions = subscriptions or Subscriptions(name)
     timers = timers or Timers(name)
+    safe = Safe(settings.master_key.get_secret_value())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -155,6 +156,7 @@ def service(  # noqa: PLR0913 what a service is made of
         app.state.sessions = sessions
         app.state.tokens = Tokens(settings.jwks_url, settings.token_issuer, settings.token_audience)
         app.state.settings = settings
+        app.state.safe = safe
         async with AsyncExitStack() as stack:
             for engine in engines.values():
                 telemetry.watch_engine(engine)
