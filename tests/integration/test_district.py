@@ -192,6 +192,16 @@ class Day:
     grid: str
     rated: list[str] = field(default_factory=list)
 
+    async def begin(self) -> None:
+        """Put the worker into office, and wait until tickets can be given to him."""
+        worker = self.platform.person("grid_worker", self.grid)
+        async with self.platform.database("tickets") as database:
+
+            async def known() -> bool:
+                return bool(await database.fetchval("SELECT count(*) FROM known_assignment WHERE staff = $1", worker))
+
+            await eventually(known)
+
     async def ticket(self) -> None:
         """Report, assign, resolve, close and rate: points and six messages follow."""
         async with (
@@ -245,6 +255,7 @@ async def exported(here: Platform, tmp_path_factory: pytest.TempPathFactory) -> 
         centre = {"unit": COMMUNITY, "name": "邻里中心", "address": "崇安社区"}
         assert (await admin.post("/bookings/v1/centres", json=centre)).status_code == 201
     day = Day(here, units[0]["code"])
+    await day.begin()
     await day.ticket()
     file = folder / f"{DISTRICT}.age"
     deaf = processes(here, "points", "notifications")

@@ -110,6 +110,8 @@ def remove_(  # noqa: PLR0913 one option each
     from linli_cli.district.remove import changed_since  # noqa: PLC0415 as above
 
     stores = _stores()
+    if yes not in {None, district}:
+        raise Trouble("The code is another; nothing was removed.", "代码不符，未作任何更改。")
     if (export is None) != without_export:
         raise Trouble(
             "Name the district's archive with --export, or say --without-export.",
@@ -127,8 +129,8 @@ def remove_(  # noqa: PLR0913 one option each
                 f"导出之后该区数据已有变更：{'、'.join(changed)}。",
                 hint="Have nobody work in it, then export again; or say --without-export.  请停止使用后重新导出。",
             )
-    typed = yes or typer.prompt(f"{district} is removed for ever; type its code 请输入区划代码", err=True, type=int)
-    if typed != district:
+    asked = f"{district} is removed for ever; type its code 请输入区划代码"
+    if yes is None and typer.prompt(asked, err=True, type=int) != district:
         raise Trouble("The code is another; nothing was removed.", "代码不符，未作任何更改。")
     _run(_remove(stores, district, wait=wait))
 

@@ -28,17 +28,16 @@ SELECT id - max(id) OVER (), event_id, district, aggregate, subject, payload, he
 # Inboxes remember longer than 30 days, so what is younger and in none of them has had no effect.
 _TELL_AGAIN: Final = """
 INSERT INTO outbox (event_id, district, aggregate, shard, subject, payload, headers, created_at)
-SELECT event_id, district, aggregate, crc32(convert_to(aggregate, 'UTF8')) % $1, subject, payload,
-    headers || jsonb_build_object('Nats-Msg-Id', event_id || '/' || $2::text), created_at
+SELECT event_id, district, aggregate, crc32(convert_to(aggregate, 'UTF8')) % $1, subject, payload, headers, created_at
 FROM staged s
-WHERE created_at > $3::timestamptz - interval '30 days' AND EXISTS (
+WHERE created_at > $2::timestamptz - interval '30 days' AND EXISTS (
     SELECT FROM listener l WHERE l.type = s.headers ->> 'ce-type' AND NOT EXISTS (
         SELECT FROM handled h WHERE h.consumer = l.consumer AND h.event_id = s.event_id))
 ORDER BY id"""
-# The same events may have gone out on this broker just after the export; it would drop them for two minutes.
+# The same events may have gone out on this broker a moment ago, and it drops what it has seen within two minutes.
 _RENAME: Final = """
 UPDATE outbox SET headers = headers || jsonb_build_object('Nats-Msg-Id', event_id || '/' || $2::text)
-WHERE district = $1 AND NOT headers ? 'Nats-Msg-Id'"""
+WHERE district = $1"""
 _HANDLED: Final = """
 SELECT event_id FROM inbox WHERE district = $1 AND consumer = $2
 UNION SELECT event_id FROM dead_letter WHERE district = $1 AND consumer = $2 AND event_id IS NOT NULL"""
@@ -79,12 +78,12 @@ async def tell_again(
             records = _handled(other, header.district, consumer.name)
             await connection.copy_records_to_table("handled", records=records)
     await connection.execute("CREATE INDEX ON handled (event_id, consumer); ANALYZE handled")
-    status = await connection.execute(_TELL_AGAIN, SHARDS, str(header.id), header.taken_at)
+    status = await connection.execute(_TELL_AGAIN, SHARDS, header.taken_at)
     return int(status.split()[-1])
 
 
-async def rename_waiting(connection: asyncpg.Connection, header: Header) -> None:
-    """Let what waited in the outbox go out under a new name on the broker; inboxes know it by its id."""
+async def rename(connection: asyncpg.Connection, header: Header) -> None:
+    """Let what is in the outbox go out under a name that is new to the broker; inboxes know it by its id."""
     await connection.execute(_RENAME, header.district, str(header.id))
 
 
