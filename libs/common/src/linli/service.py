@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import deadletters, errors, health, known_units, openapi, telemetry, units
 from linli.asyncapi import asyncapi
+from linli.caching import NotKept
 from linli.clockwork import Clockwork
 from linli.consumer import consuming
 from linli.db import BY_SCOPE, Scope, create_engine, create_sessions, transaction
@@ -181,6 +182,7 @@ def service(  # noqa: PLR0913 what a service is made of
     app.add_middleware(BodyLimit)
     app.add_middleware(HeadAsGet)
     errors.add_handlers(app)
+    app.add_middleware(NotKept)
     app.include_router(health.router)
     for router in routers:
         app.include_router(router)

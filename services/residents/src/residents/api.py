@@ -36,17 +36,10 @@ from residents.schemas import (
     Search,
 )
 
-
-# A dependency that is no coroutine would cost a thread.
-async def _not_kept(response: Response) -> None:
-    """Let no cache on the way, or in a browser, keep what is known about people."""
-    response.headers["Cache-Control"] = "no-store"
-
-
-router = Router(prefix="/residents/v1", tags=["residents"], dependencies=[Depends(_not_kept)])
-# What is sought or shown here must not be kept, neither by us for a repetition of the request nor by anybody on the
-# way: so these are no routes with an Idempotency-Key. They read; repeated, they read again and are noted again.
-personal = APIRouter(prefix="/residents/v1", tags=["residents"], dependencies=[Depends(_not_kept)])
+router = Router(prefix="/residents/v1", tags=["residents"])
+# What is sought or shown here must not be kept for a repetition of the request, so these are no routes with an
+# Idempotency-Key. They read; repeated, they read again and are noted again.
+personal = APIRouter(prefix="/residents/v1", tags=["residents"])
 
 
 def _keyring(request: Request) -> Keyring:

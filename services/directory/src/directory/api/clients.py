@@ -41,7 +41,6 @@ def _with_secret(request: Request, response: Response, app: AppClient, secret: s
     claim = getattr(request.state, "claim", None)
     if claim is not None:
         request.state.claim = _WithoutSecret(claim)
-    response.headers["Cache-Control"] = "no-store"
     set_etag(response, app)
     return AppSecretOut(
         client_id=app.id,
