@@ -163,7 +163,7 @@ class Node(Out):
 class Edge(Out):
     """Who calls whom, or hears from whom."""
 
-    from_: str = Field(serialization_alias="from")
+    from_: str = Field(alias="from")
     to: str
     kind: Literal["http", "event"]
     rate: float

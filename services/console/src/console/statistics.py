@@ -117,7 +117,7 @@ async def service_map(session: AsyncSession, district: int, window: Window) -> s
     return schemas.Map(
         nodes=[schemas.Node(service=service, **_rates(sums, seconds)) for service, sums in sorted(nodes.items())],
         edges=[
-            schemas.Edge.model_validate({"from_": one, "to": other, "kind": kind, **_rates(sums, seconds)})
+            schemas.Edge.model_validate({"from": one, "to": other, "kind": kind, **_rates(sums, seconds)})
             for (one, other, kind), sums in sorted(edges.items())
         ],
     )
