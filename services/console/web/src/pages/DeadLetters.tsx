@@ -1,0 +1,146 @@
+/** Messages that no service could handle: read, replayed, given up. */
+import { useQueries, useQueryClient } from "@tanstack/react-query";
+import { Badge, Button, Empty, Segmented, Select, Table, type TableColumnsType } from "antd";
+import { useState } from "react";
+import { useSearchParams } from "react-router";
+
+import { apiOf, content } from "../api/client.ts";
+import { Service, Trouble, When } from "../components/parts.tsx";
+import { useText } from "../text/index.ts";
+import { DeadLetterDrawer } from "./DeadLetterDrawer.tsx";
+import { stateOf, type Letter, type State } from "./letters.ts";
+
+const SERVICES = ["directory", "residents", "tickets", "points", "bookings", "notifications"];
+const PAGE = 100;
+const STATES: (State | "all")[] = ["pending", "replayed", "discarded", "all"];
+
+/** Read a service's letters up to so many pages. */
+async function read(service: string, pages: number, signal: AbortSignal): Promise<{ items: Letter[]; more: boolean }> {
+  const items: Letter[] = [];
+  let cursor: string | null | undefined = null;
+  for (let page = 0; page < pages; page += 1) {
+    const query: { limit: number; cursor?: string } = { limit: PAGE, ...(cursor ? { cursor } : {}) };
+    const found = await content(apiOf(service).GET("/service/v1/dead-letters", { params: { query }, signal }));
+    items.push(...found.items.map((letter) => ({ ...letter, service })));
+    cursor = found.next;
+    if (!cursor) break;
+  }
+  return { items, more: Boolean(cursor) };
+}
+
+export default function DeadLetters() {
+  const t = useText();
+  const queries = useQueryClient();
+  const [search, setSearch] = useSearchParams();
+  const [pages, setPages] = useState(1);
+  const service = search.get("service") ?? "";
+  const state = STATES.find((name) => name === search.get("state")) ?? "pending";
+  const set = (name: string, value: string): void =>
+    setSearch(
+      (before) => {
+        const next = new URLSearchParams(before);
+        if (value) next.set(name, value);
+        else next.delete(name);
+        return next;
+      },
+      { replace: true },
+    );
+
+  const asked = SERVICES.filter((name) => !service || name === service);
+  const found = useQueries({
+    queries: asked.map((name) => ({
+      queryKey: ["dead-letters", name, pages],
+      queryFn: ({ signal }: { signal: AbortSignal }) => read(name, pages, signal),
+    })),
+  });
+  const all = found
+    .flatMap((one) => one.data?.items ?? [])
+    .sort((a, b) => b.died_at.localeCompare(a.died_at));
+  const shown = all.filter((letter) => state === "all" || stateOf(letter) === state);
+  const opened = all.find((letter) => letter.id === search.get("letter")) ?? null;
+  const pending = found.every((one) => one.isPending);
+
+  const columns: TableColumnsType<Letter> = [
+    { title: t.dead.died, key: "died", width: 128, render: (_, letter) => <When at={letter.died_at} /> },
+    { title: t.dead.service, key: "service", width: 130, render: (_, letter) => <Service name={letter.service} /> },
+    {
+      title: t.dead.subject,
+      key: "subject",
+      width: 280,
+      ellipsis: true,
+      render: (_, letter) => (
+        <button type="button" className="plain name" aria-label={`${t.dead.inspect} ${letter.subject}`}>
+          {letter.subject}
+        </button>
+      ),
+    },
+    { title: t.dead.error, key: "error", ellipsis: true, render: (_, letter) => <span className="failed">{letter.error}</span> },
+    { title: t.dead.district, dataIndex: "district", width: 76 },
+    { title: t.dead.deliveries, dataIndex: "deliveries", width: 60, align: "right" },
+    { title: t.dead.state, key: "state", width: 90, render: (_, letter) => <LetterState state={stateOf(letter)} /> },
+  ];
+  return (
+    <div className="page">
+      <header className="headline">
+        <div>
+          <h1>{t.dead.title}</h1>
+          <span className="quiet">{t.dead.hint}</span>
+        </div>
+        <div className="actions">
+          <Select
+            aria-label={t.dead.service}
+            placeholder={t.dead.service}
+            value={service || null}
+            options={SERVICES.map((value) => ({ value, label: value }))}
+            onChange={(value: string | null) => set("service", value ?? "")}
+            allowClear
+            style={{ width: 140 }}
+          />
+          <Segmented
+            aria-label={t.dead.state}
+            value={state}
+            options={STATES.map((value) => ({ value, label: t.dead[value] }))}
+            onChange={(value) => set("state", value === "pending" ? "" : value)}
+          />
+        </div>
+      </header>
+      {found.map((one, index) =>
+        one.isError ? <Trouble key={asked[index]} error={one.error} brief={`${t.problem.partly}: ${asked[index]}`} retry={() => void one.refetch()} /> : null,
+      )}
+      <section className="table-card">
+        <Table<Letter>
+          size="small"
+          rowKey="id"
+          columns={columns}
+          dataSource={shown}
+          loading={pending}
+          pagination={{ pageSize: 50, hideOnSinglePage: true, showSizeChanger: false }}
+          tableLayout="fixed"
+          rowClassName="row"
+          onRow={(letter) => ({ onClick: () => set("letter", letter.id) })}
+          locale={{
+            emptyText: pending ? " " : (
+              <Empty description={<>{t.dead.empty}{!all.length && <p className="quiet">{t.dead.emptyHint}</p>}</>} />
+            ),
+          }}
+        />
+        {found.some((one) => one.data?.more) && (
+          <div className="more">
+            <Button onClick={() => setPages(pages + 1)}>{t.dead.more}</Button>
+          </div>
+        )}
+      </section>
+      <DeadLetterDrawer
+        letter={opened}
+        close={() => set("letter", "")}
+        changed={() => void queries.invalidateQueries({ queryKey: ["dead-letters"] })}
+      />
+    </div>
+  );
+}
+
+export function LetterState({ state }: { state: State }) {
+  const t = useText();
+  const status = { pending: "error", replayed: "success", discarded: "default" } as const;
+  return <Badge status={status[state]} text={t.dead[state]} />;
+}

@@ -1,0 +1,9 @@
+/** Who is signed in, as the service sees it. */
+import { useQuery } from "@tanstack/react-query";
+
+import { api, content } from "./api/client.ts";
+import type { Me } from "./api/types.ts";
+
+export function useMe(): Me | undefined {
+  return useQuery({ queryKey: ["me"], queryFn: ({ signal }) => content(api.GET("/console/v1/me", { signal })) }).data;
+}
