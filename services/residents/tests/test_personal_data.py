@@ -2,12 +2,22 @@ import logging
 from uuid import UUID, uuid4
 
 import pytest
-from services.residents.tests.conftest import COMMUNITY, GRID, MICRO, build, found, id_number, person, register
+from services.residents.tests.conftest import (
+    COMMUNITY,
+    GRID,
+    MICRO,
+    OTHER_GRID,
+    build,
+    found,
+    id_number,
+    person,
+    register,
+)
 
 from linli import audit, units
 from linli.db import Scope, transaction
 from linli.testing import Running
-from residents.operations.residents import REVEALS_AN_HOUR, SEARCHES_AN_HOUR
+from residents.operations.residents import REVEALS_AN_HOUR, SEARCHES_AN_HOUR, UNSEEN_AN_HOUR
 
 
 async def reveal(
@@ -91,6 +101,70 @@ async def test_nobody_tries_out_phone_numbers_one_after_the_other(residents: Run
         assert str(SEARCHES_AN_HOUR) in answer.json()["detail"]
     another = residents.client(role, unit, uuid4())
     assert (await another.post(url, json={"phone": "13812340001"})).status_code == 200
+
+
+async def test_whoever_learns_that_somebody_out_of_sight_is_registered_is_noted(residents: Running) -> None:
+    manager, actor = residents.client("community_manager", COMMUNITY), uuid4()
+    worker = residents.client("grid_worker", GRID, actor)
+    elsewhere = await found(manager, await build(residents, OTHER_GRID))
+    there, here = id_number(), id_number()
+    await register(manager, elsewhere, id_number=there)
+    building = await build(residents)
+    household = await found(worker, building)
+    mine = await register(worker, household, id_number=here)
+
+    async def noted() -> int:
+        rows = await residents.database.fetch("SELECT * FROM audit WHERE actor = $1", actor)
+        unseen = [row for row in rows if row["action"] == "residents.unseen"]
+        assert {(row["unit"], *row["fields"]) for row in unseen} <= {
+            (units.parse(MICRO), "id_number"),
+            (units.parse(f"{GRID}000"), "id_number"),
+        }
+        return len(unseen)
+
+    url = "/residents/v1/residents"
+    assert (await worker.post(url, json=person(household=household, id_number=here))).status_code == 409
+    assert await noted() == 0
+    assert (await worker.post(url, json=person(household=household, id_number=there))).status_code == 409
+    assert await noted() == 1
+    changed = await worker.patch(f"{url}/{mine['id']}", json={"id_number": there}, headers={"If-Match": "*"})
+    assert (changed.status_code, await noted()) == (409, 2)
+    twice = id_number()
+    people = [person(id_number=number) for number in (there, here, twice, twice)]
+    home = {"building": str(building), "door": "9", "residents": people}
+    imported = await worker.post("/residents/v1/imports", json={"households": [home]})
+    assert (imported.status_code, len(imported.json()["errors"]), await noted()) == (409, 3, 3)
+    async with transaction(residents.app.state.sessions, Scope.of_district(310104)) as session:
+        await audit.verify(session, 310104)
+
+
+async def test_nobody_tries_out_id_numbers_one_after_the_other(residents: Running) -> None:
+    manager, actor = residents.client("community_manager", COMMUNITY), uuid4()
+    worker = residents.client("grid_worker", GRID, actor)
+    there = id_number()
+    await register(manager, await found(manager, await build(residents, OTHER_GRID)), id_number=there)
+    building = await build(residents)
+    household = await found(worker, building)
+    mine = await register(worker, household)
+    await residents.database.executemany(
+        "INSERT INTO audit (district, unit, actor, client, action, subjects, fields)"
+        " VALUES (310104, $1, $2, 'test', 'residents.unseen', '{}', '{id_number}')",
+        [(units.parse(MICRO), actor)] * (UNSEEN_AN_HOUR - 1),
+    )
+    url = "/residents/v1/residents"
+    assert (await worker.post(url, json=person(household=household, id_number=there))).status_code == 409
+    # From here on the answer is the same, whether somebody is registered or not.
+    home = {"building": str(building), "door": "9", "residents": [person(id_number=id_number())]}
+    answers = [
+        await worker.post(url, json=person(household=household, id_number=there)),
+        await worker.post(url, json=person(household=household, id_number=id_number())),
+        await worker.patch(f"{url}/{mine['id']}", json={"id_number": there}, headers={"If-Match": "*"}),
+        await worker.post("/residents/v1/imports", json={"households": [home]}),
+    ]
+    assert {(answer.status_code, answer.json()["type"]) for answer in answers} == {
+        (429, "urn:linli:problem:too-many-unseen")
+    }
+    assert (await worker.post(url, json=person(household=household))).status_code == 201
 
 
 async def test_no_cache_keeps_what_is_known_about_people(residents: Running) -> None:

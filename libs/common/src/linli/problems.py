@@ -12,10 +12,12 @@ from the class name and never changes: `class TicketNotResolved` is `urn:linli:p
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import cache
 from http import HTTPStatus
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 _JSON: Final = str | int | float | list | None
 
@@ -36,12 +38,18 @@ class Problem(Exception):  # noqa: N818 the field's word for it (RFC 9457)
     def __init__(self, *, errors: list[dict[str, str]] | None = None, **facts: object) -> None:
         self.facts = facts
         self.errors = errors
+        self.note: Callable[[AsyncSession], Awaitable[None]] | None = None
         super().__init__(self.detail)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "title" not in cls.__dict__:
             cls.title = " ".join(_words(cls.__name__)).capitalize()
+
+    def noting(self, note: Callable[[AsyncSession], Awaitable[None]]) -> Self:
+        """Have something written down although nothing was done: before the answer, in a transaction of its own."""
+        self.note = note
+        return self
 
     @classmethod
     def type(cls) -> str:

@@ -18,7 +18,7 @@ from linli.events import Event
 from linli.idempotency import Claim, Router, Safe
 from linli.inbox import Subscriptions
 from linli.limits import BodyLimit, HeadAsGet
-from linli.problems import OutsideScope
+from linli.problems import OutsideScope, Problem
 from linli.relay import Relay
 from linli.security import Caller, Principal, Tokens
 from linli.settings import Settings
@@ -45,10 +45,17 @@ async def _begun(
     key = request.headers.get("idempotency-key") if request.method == "POST" else None
     if key:
         await request.body()  # before a connection is taken: however slowly it comes, it holds none
-    async with transaction(request.app.state.sessions, scope, server) as session:
-        if key:
-            request.state.claim = await Claim.of(session, request, caller, key)
-        yield session
+    sessions = request.app.state.sessions
+    try:
+        async with transaction(sessions, scope, server) as session:
+            if key:
+                request.state.claim = await Claim.of(session, request, caller, key)
+            yield session
+    except Problem as problem:
+        if problem.note is not None:
+            async with transaction(sessions, scope, server) as session:
+                await problem.note(session)
+        raise
 
 
 async def _scoped(request: Request, caller: Caller) -> AsyncIterator[AsyncSession]:

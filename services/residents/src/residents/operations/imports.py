@@ -16,8 +16,8 @@ from linli.outbox import publish
 from linli.problems import NotFound, Problem
 from linli.security import Principal
 from residents.models import ID_NUMBER, PHONE, Household, KnownBuilding, Resident
-from residents.operations.residents import Person
-from residents.problems import DuplicateIdNumber, HouseholdExists
+from residents.operations.residents import Person, duplicate, refuse_trying_out, seat
+from residents.problems import HouseholdExists
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,11 @@ async def import_households(
         NotFound: 404, naming each household whose building is not known, not in use or out of sight.
         HouseholdExists: 409, naming each whose door is taken.
         DuplicateIdNumber: 409, naming each person whose ID number is registered already.
+        TooManyUnseen: 429.
     """
     district = principal.district
+    if any(person.id_number is not None for home in homes for person in home.residents):
+        await refuse_trying_out(session, principal)
     named = [(home.id or uuid7(), index, home) for index, home in enumerate(homes)]
     await _require_buildings(session, district, homes)
     known = await _known(session, Household, district, (home.id for home in homes))
@@ -100,11 +103,14 @@ async def import_households(
     registered = await _known(session, Resident, district, (person[3].id for person in people))
     keys = await keyring.of(session, district)
     newcomers = [person for person in people if person[0] not in registered]
-    added = await _insert(
-        session, _RESIDENTS, district, [_row(keys, id_, home, person) for id_, _, home, person in newcomers]
-    )
+    rows = {id_: _row(keys, id_, home, person) for id_, _, home, person in newcomers}
+    added = await _insert(session, _RESIDENTS, district, list(rows.values()))
     if doubles := [f"{pointer}/id_number" for id_, pointer, _, _ in newcomers if id_ not in added]:
-        raise _at(DuplicateIdNumber(), doubles)
+        # One that stands twice in the import is its own double, and tells of nobody else.
+        own = {rows[id_]["id_number_index"] for id_ in added}
+        others = {row["id_number_index"] for id_, row in rows.items() if id_ not in added} - own
+        indexes = [index for index in others if isinstance(index, bytes)]
+        raise _at(duplicate(principal, seat(principal), indexes), doubles)
     if made or added:
         batch = ResidentsImported(
             batch=uuid7(), unit=principal.unit, sequence=1, residents=len(added), households=len(made)

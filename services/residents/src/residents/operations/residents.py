@@ -1,8 +1,9 @@
 """Residents (居民): registered, found, changed, and looked at in full only for a reason that is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,12 +21,15 @@ from linli.security import Principal
 from residents import identity
 from residents.models import ID_NUMBER, PHONE, Resident
 from residents.operations.households import find_household
-from residents.problems import DuplicateIdNumber, TooManyReveals, TooManySearches
+from residents.problems import DuplicateIdNumber, TooManyReveals, TooManySearches, TooManyUnseen
 
 REVEALS_AN_HOUR: Final = 60
 """How many people's data one person may look at in full within an hour: more than a day's visits, less than a list."""
 SEARCHES_AN_HOUR: Final = 300
 """How often one person may search within an hour: more than anybody types, too few to try out phone numbers."""
+UNSEEN_AN_HOUR: Final = 20
+"""How many people one person may name within an hour who turn out to be registered beyond his sight: people do move."""
+_UNSEEN: Final = "residents.unseen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,10 @@ async def register(
     Raises:
         NotFound: 404, for a household that does not exist or is out of sight.
         DuplicateIdNumber: 409.
+        TooManyUnseen: 429.
     """
+    if person.id_number is not None:
+        await refuse_trying_out(session, principal)
     home = await find_household(session, principal, household)
     keys = await keyring.of(session, home.district)
     resident = Resident(
@@ -65,7 +72,7 @@ async def register(
     resident.set_phone(keys, person.phone)
     resident.set_id_number(keys, person.id_number)
     session.add(resident)
-    await _save(session)
+    await _save(session, principal, resident)
     await publish(
         session,
         ResidentRegistered(resident=resident.id, household=home.id, unit=resident.unit, sequence=resident.version),
@@ -126,13 +133,16 @@ async def search(  # noqa: PLR0913 three things to search by, one place to searc
     else:
         # A range instead of LIKE, which is not leakproof: under row-level security it could use no index.
         query, field = query.where(Resident.name >= name, Resident.name < f"{name}\U0010ffff"), "name"
-    seat = principal.unit if within is None else within
-    if not principal.covers(seat):
-        seat = principal.grids[0]
-    await audit.record(session, principal, "residents.search", unit=seat, subjects=[], fields=[field])
+    where = seat(principal) if within is None else within
+    await audit.record(session, principal, "residents.search", unit=where, subjects=[], fields=[field])
     if await _this_hour(session, principal, "residents.search") > SEARCHES_AN_HOUR:
         raise TooManySearches(limit=SEARCHES_AN_HOUR)
     return query
+
+
+def seat(principal: Principal) -> int:
+    """Give the unit that the caller's acts are noted at when they concern no single one: inside of his scope."""
+    return principal.unit if principal.covers(principal.unit) else principal.grids[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +171,10 @@ async def change(
     Raises:
         NotFound: 404, for a household that does not exist or is out of sight.
         DuplicateIdNumber: 409.
+        TooManyUnseen: 429.
     """
+    if changes.get("id_number") is not None:
+        await refuse_trying_out(session, principal)
     keys = await keyring.of(session, resident.district)
     await audit.record(
         session,
@@ -182,7 +195,7 @@ async def change(
             resident.born_on, resident.gender = identity.born_on(number), identity.gender(number)
     resident.name = changes.get("name", resident.name)
     resident.lives_here = changes.get("lives_here", resident.lives_here)
-    await _save(session)
+    await _save(session, principal, resident)
 
 
 async def reveal(  # noqa: PLR0913 who sees what of whom and why
@@ -229,10 +242,41 @@ async def _decrypted(session: AsyncSession, keyring: Keyring, one: Resident) -> 
     return await opened(PHONE, one.phone_cipher), await opened(ID_NUMBER, one.id_number_cipher)
 
 
-async def _save(session: AsyncSession) -> None:
+async def refuse_trying_out(session: AsyncSession, principal: Principal) -> None:
+    """Refuse somebody who has named many people already that he can't see, whoever it is this time.
+
+    Raises:
+        TooManyUnseen: 429.
+    """
+    if await _this_hour(session, principal, _UNSEEN) >= UNSEEN_AN_HOUR:
+        raise TooManyUnseen(limit=UNSEEN_AN_HOUR)
+
+
+def duplicate(principal: Principal, unit: int, indexes: Collection[bytes]) -> DuplicateIdNumber:
+    """Make the problem for ID numbers that are registered, which notes each that the caller can't see.
+
+    Args:
+        principal: who named them.
+        unit: where, inside of his scope.
+        indexes: blind indexes of the numbers.
+    """
+    problem = DuplicateIdNumber()
+    return problem.noting(partial(_note_unseen, principal=principal, unit=unit, indexes=frozenset(indexes)))
+
+
+async def _note_unseen(session: AsyncSession, principal: Principal, unit: int, indexes: frozenset[bytes]) -> None:
+    query = select(Resident.id_number_index).where(
+        Resident.district == principal.district, Resident.id_number_index.in_(indexes)
+    )
+    for _ in indexes.difference(await session.scalars(query)):
+        await audit.record(session, principal, _UNSEEN, unit=unit, subjects=[], fields=["id_number"])
+
+
+async def _save(session: AsyncSession, principal: Principal, resident: Resident) -> None:
+    unit, index = resident.unit, resident.id_number_index
     try:
         await session.flush()
     except IntegrityError as error:
-        if "uq_resident_id_number" in str(error.orig):
-            raise DuplicateIdNumber from None
+        if index is not None and "uq_resident_id_number" in str(error.orig):
+            raise duplicate(principal, unit, [index]) from None
         raise
