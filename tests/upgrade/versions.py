@@ -23,6 +23,7 @@ import asyncpg
 import httpx
 import nats
 from tests.upgrade.release import PROJECT, sources, unpack
+from tests.upgrade.sink import Sink, listening
 
 from linli.testing import eventually, free_port
 from linli_cli.api import Api
@@ -59,6 +60,7 @@ class Platform:
 
     home: Home
     versions: dict[str, Version]
+    sink: Sink
     serving: tuple[str, ...] = (OLD,)
     _turns: dict[str, Iterator[str]] = field(default_factory=lambda: defaultdict(lambda: cycle(BOTH)))
     _stores: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -123,7 +125,7 @@ class Platform:
                 program,
                 **one.path,
                 LINLI_JWKS_URL=jwks,
-                LINLI_TRACE_FILE=str(self.home.traces / f"{name}-{version}.jsonl"),
+                OTEL_EXPORTER_OTLP_ENDPOINT=f"{self.sink.url}/{version}",
                 LINLI_BESIDE=f"{name}-{version}",
             )
         await asyncio.gather(*(self._ready(version, name) for name in one.ports))
@@ -195,8 +197,7 @@ class Platform:
             await client.close()
 
     def spans(self, service: str, version: str) -> list[dict[str, Any]]:
-        path = self.home.traces / f"{service}-{version}.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return self.sink.spans[version, service]
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -212,17 +213,18 @@ async def released() -> AsyncIterator[Platform]:
     """Run the released version on empty databases."""
     folder = _open_folder()
     versions = {NEW: Version(NEW, PROJECT), OLD: Version(OLD, unpack(folder / "released"))}
-    platform = Platform(Home(folder / "home", _free_range()), versions)
-    try:
-        await platform.configure(OLD)
-        platform.start_stores()
-        await eventually(lambda: _answers(platform.home), within=30)
-        await platform.job(OLD, "prepare")
-        await platform.start(OLD)
-        yield platform
-    finally:
-        await platform.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    with listening() as sink:
+        platform = Platform(Home(folder / "home", _free_range()), versions, sink)
+        try:
+            await platform.configure(OLD)
+            platform.start_stores()
+            await eventually(lambda: _answers(platform.home), within=30)
+            await platform.job(OLD, "prepare")
+            await platform.start(OLD)
+            yield platform
+        finally:
+            await platform.close()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _open_folder() -> Path:

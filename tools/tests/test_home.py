@@ -35,13 +35,13 @@ def test_a_secret_that_cannot_be_had_is_named_with_what_to_do(
         assert "run the command as" in caught.value.hint
 
 
-def test_logs_traces_and_secrets_are_closed_to_others_whatever_they_were(home: Home) -> None:
+def test_logs_and_secrets_are_closed_to_others_whatever_they_were(home: Home) -> None:
     home.create()
-    closed = [home.logs, home.traces, home.root / "secrets"]
+    closed = [home.logs, home.root / "secrets"]
     for folder in closed:
         folder.chmod(0o755)
     home.create()
-    assert [stat.S_IMODE(folder.stat().st_mode) for folder in closed] == [0o700] * 3
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in closed] == [0o700] * 2
     assert stat.S_IMODE(home.data.stat().st_mode) == 0o711
 
 

@@ -90,7 +90,7 @@ def test_what_watches_the_platform_can_be_read_by_containers_whatever_the_umask(
 @pytest.mark.parametrize("options", [(), ("--observability",)])
 def test_services_send_what_they_measure_only_when_asked_to(init: Init, options: tuple[str, ...]) -> None:
     told = dotenv_values(init(*options).root / ".env")
-    assert ("OTEL_EXPORTER_OTLP_ENDPOINT" in told) == bool(options)
+    assert ("LINLI_OTLP_FORWARD" in told) == bool(options)
     assert "COMPOSE_PROFILES" not in told  # else a start would wait for it
 
 
@@ -188,7 +188,7 @@ def test_a_machine_with_two_gigabytes_is_refused(monkeypatch: pytest.MonkeyPatch
         checks.memory()
 
 
-@pytest.mark.parametrize("command", ["up", "down", "reset", "doctor", "logs", "migrate", "streams", "trace"])
+@pytest.mark.parametrize("command", ["up", "down", "reset", "doctor", "logs", "migrate", "streams"])
 def test_commands_of_the_embedded_stack_leave_a_deployment_alone(init: Init, command: str) -> None:
     home = init()
     before = contents(home)

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 from asgi_lifespan import LifespanManager
@@ -21,7 +20,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from linli import consumer, telemetry
+from linli import consumer, logs, telemetry
 from linli.cloudevents import headers_of
 from linli.db import create_engine
 from linli.events.tickets import TicketOpened
@@ -30,7 +29,6 @@ from linli.outbox import publish
 from linli.relay import Relay
 from linli.service import Router, Transaction, service
 from linli.testing import Running, Stage, eventually
-from linli.tracefile import FileExporter
 
 DESTINATION = "linli.tickets.{district}.opened.v1"
 router = Router(prefix="/tickets/v1")
@@ -215,38 +213,10 @@ async def test_it_shows_how_much_of_the_pool_is_in_use(chassis: Chassis, reader:
     assert used() == []
 
 
-def test_spans_are_lines_of_json_and_the_file_stays_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("linli.tracefile._LARGEST", 2000)
-    file = tmp_path / "traces" / "tickets.jsonl"
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(FileExporter(file, "tickets")))
-    tracer = provider.get_tracer("test")
-    for number in range(20):
-        with tracer.start_as_current_span("outer", attributes={"n": number}), tracer.start_as_current_span("inner"):
-            pass
-    inner, outer = (json.loads(line) for line in file.read_text().splitlines()[-2:])
-    assert inner["parent_id"] == outer["span_id"]
-    assert inner["trace_id"] == outer["trace_id"]
-    assert outer["parent_id"] is None
-    assert (outer["name"], outer["service"], outer["attributes"]) == ("outer", "tickets", {"n": 19})
-    assert outer["start"] <= inner["start"] <= inner["end"] <= outer["end"]
-    assert sum(path.stat().st_size for path in file.parent.iterdir()) < 6000
-    provider.shutdown()
-
-
-def test_a_file_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(FileExporter(tmp_path / "file" / "x.jsonl", "tickets")))
-    with provider.get_tracer("test").start_as_current_span("work"):
-        pass
-    provider.shutdown()
-
-
 def test_a_log_line_is_json_with_its_trace() -> None:
     record = logging.LogRecord("linli.x", logging.INFO, __file__, 1, "楼道 %s", ("3",), None)
     with TracerProvider().get_tracer("test").start_as_current_span("work") as span:
-        line = json.loads(telemetry._Formatter("tickets").format(record))
+        line = json.loads(logs.Formatter("tickets").format(record))
     assert line["message"] == "楼道 3"
     assert (line["service"], line["level"], line["logger"]) == ("tickets", "INFO", "linli.x")
     assert line["trace_id"] == f"{span.get_span_context().trace_id:032x}"

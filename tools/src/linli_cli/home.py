@@ -88,11 +88,6 @@ class Home:
         return self.root / "logs"
 
     @property
-    def traces(self) -> Path:
-        """Spans as JSON lines, one file a service."""
-        return self.root / "traces"
-
-    @property
     def run(self) -> Path:
         """Generated configuration and the remembered port."""
         return self.root / "run"
@@ -108,7 +103,7 @@ class Home:
         The database's own user passes through three of them, so others may too, but list nothing.
         """
         passed = dict.fromkeys((self.root, self.data, self.run), 0o711)
-        closed = dict.fromkeys((self.logs, self.traces, self.secrets), 0o700)
+        closed = dict.fromkeys((self.logs, self.secrets), 0o700)
         for folder, mode in (passed | closed).items():
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(mode)

@@ -1,18 +1,20 @@
-"""`linli trace`: what became of one request, as a tree over all services."""
+"""`linli trace`: what became of one request, as a tree over all services, drawn from what the console keeps."""
 
-import json
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 from rich.tree import Tree
 
+from linli_cli.api import Api, ApiProblem
 from linli_cli.console import Trouble, out
 from linli_cli.home import Home
+from linli_cli.identity import Identities
 
 _COLOURS = {
     "directory": "cyan",
@@ -23,41 +25,35 @@ _COLOURS = {
     "notifications": "bright_cyan",
 }
 """No red: that is for what failed."""
-_RECENT_BYTES = 2_000_000
+_NEWEST = 200
 
 
 @dataclass(frozen=True)
 class Span:
-    """One piece of work of one service."""
+    """One piece of work of one service; times are milliseconds since its trace began."""
 
-    trace: str
     id: str
     parent: str | None
     name: str
     service: str
-    start: int
-    end: int
+    offset: float
+    duration: float
     failed: bool
     statement: bool
     """Whether it is a statement of the database."""
 
     @classmethod
-    def read(cls, line: str) -> "Span | None":
-        """Read a line a service wrote; None for one that was cut off."""
-        try:
-            found: dict[str, Any] = json.loads(line)
-        except json.JSONDecodeError:
-            return None
+    def of(cls, told: dict[str, Any]) -> "Span":
+        """Take what the console tells of it."""
         return cls(
-            found["trace_id"],
-            found["span_id"],
-            found.get("parent_id"),
-            found["name"],
-            found["service"],
-            found["start"],
-            found["end"],
-            found.get("status") == "ERROR",
-            any(name.startswith("db.") for name in found.get("attributes", ())),
+            told["span_id"],
+            told["parent_id"],
+            told["name"],
+            told["service"],
+            told["offset"],
+            told["duration"],
+            told["error"],
+            any(name.startswith("db.") for name in told["attributes"]),
         )
 
 
@@ -67,93 +63,72 @@ def trace(
     sql: Annotated[bool, typer.Option("--sql", help="Show each statement of the databases 显示每条语句.")] = False,
 ) -> None:
     """Draw one request's way through the services 显示一次请求的调用链."""
-    home = Home.embedded()
+    home = Home.find()
     home.require()
-    found = tree(home, trace_id.strip().lower() or latest(home), sql=sql)
+    wanted = trace_id.strip().lower()
+    found = asyncio.run(_drawn(home, wanted, sql=sql))
     if found is None:
         raise Trouble(
-            f"No span of {trace_id or 'any trace'} in {home.traces}.",
+            f"No span of {wanted or 'any trace'} is known.",
             "没有找到该追踪。",
-            hint="Services write a span when it ends; try again in a second.  稍后重试。",
+            hint="Services tell of a span when it ends; try again in a second. Traces are kept for seven days.  "
+            "请稍后重试；追踪保留七天。",
         )
     out.print(found)
 
 
-def latest(home: Home, name: str = "") -> str:
-    """Give the trace that most services took part in, the newest of equals.
-
-    Args:
-        home: whose traces.
-        name: only traces that have a span whose name contains this.
-
-    Returns:
-        Its id, or "" when there is none.
-    """
-    spans: dict[str, list[Span]] = defaultdict(list)
-    for path in _files(home):
-        with path.open("rb") as file:
-            if file.seek(0, 2) > _RECENT_BYTES:
-                file.seek(-_RECENT_BYTES, 2)
-                file.readline()
-            else:
-                file.seek(0)
-            for line in file:
-                span = Span.read(line.decode(errors="replace"))
-                if span:
-                    spans[span.trace].append(span)
-    named = {key: found for key, found in spans.items() if any(name in span.name for span in found)}
-    return max(named, key=lambda key: _reach(named[key]), default="")
+def newest(home: Home, operation: str) -> Tree | None:
+    """Draw the trace with this operation that most services took part in, the newest of equals."""
+    return asyncio.run(_drawn(home, "", operation=operation))
 
 
-def _reach(spans: Iterable[Span]) -> tuple[int, int]:
-    found = list(spans)
-    return len({span.service for span in found}), max(span.end for span in found)
+async def _drawn(home: Home, trace_id: str, *, operation: str = "", sql: bool = False) -> Tree | None:
+    async with Api(home.url) as api:
+        operator = api.by(Identities(home, api).login("operator", "0"))
+        if not trace_id:
+            wanted = {"operation": operation} if operation else {}
+            answer = await operator.get("/console/v1/traces", limit=_NEWEST, **wanted)
+            items = answer.json()["items"]
+            if not items:
+                return None
+            # Of equals the first, and they come newest first.
+            trace_id = max(items, key=lambda item: len(item["services"]))["trace_id"]
+        try:
+            answer = await operator.get(f"/console/v1/traces/{trace_id}")
+        except ApiProblem as problem:
+            if problem.status in {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}:
+                return None
+            raise
+    return tree(trace_id, map(Span.of, answer.json()["spans"]), sql=sql)
 
 
-def tree(home: Home, trace_id: str, *, sql: bool = False) -> Tree | None:
-    """Draw a trace, its statements one by one or counted; None when there is nothing of it."""
-    spans = sorted(_spans(home, trace_id), key=lambda span: span.start)
-    if not spans:
-        return None
+def tree(trace_id: str, found: Iterable[Span], *, sql: bool = False) -> Tree:
+    """Draw a trace, its statements one by one or counted."""
+    spans = sorted(found, key=lambda span: span.offset)
     known = {span.id for span in spans}
     below: dict[str, list[Span]] = defaultdict(list)
     statements: dict[str, list[Span]] = defaultdict(list)
     for span in spans:
         where = statements if span.statement and not sql else below
         where[span.parent if span.parent in known else ""].append(span)
-    began = spans[0].start
-    took = (max(span.end for span in spans) - began) / 1e6
+    took = max(span.offset + span.duration for span in spans)
     services = len({span.service for span in spans})
     drawn = Tree(Text(f"{trace_id}  {took:.1f} ms  {services} services 服务  {len(spans)} spans", style="bold"))
     waiting = [(drawn, span) for span in reversed(below[""])]
     while waiting:
         branch, span = waiting.pop()
-        twig = branch.add(_label(span, began, statements[span.id]))
+        twig = branch.add(_label(span, statements[span.id]))
         waiting += [(twig, child) for child in reversed(below[span.id])]
     return drawn
 
 
-def _label(span: Span, began: int, statements: list[Span]) -> Text:
-    spent = sum(one.end - one.start for one in statements) / 1e6
+def _label(span: Span, statements: list[Span]) -> Text:
+    spent = sum(one.duration for one in statements)
     return Text.assemble(
         (f"{span.service:<14}", _COLOURS.get(span.service, "white")),
         (span.name, "bold red" if span.failed else ""),
-        (f"  +{(span.start - began) / 1e6:.1f} ms", "dim"),
-        (f"  {(span.end - span.start) / 1e6:.1f} ms", "cyan"),
+        (f"  +{span.offset:.1f} ms", "dim"),
+        (f"  {span.duration:.1f} ms", "cyan"),
         (f"  {len(statements)} SQL {spent:.1f} ms" if statements else "", "dim"),
         (" ✗" if span.failed else "", "bold red"),
     )
-
-
-def _spans(home: Home, trace_id: str) -> Iterator[Span]:
-    if not trace_id:
-        return
-    for path in _files(home):
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for line in file:
-                if trace_id in line and (span := Span.read(line)) and span.trace == trace_id:
-                    yield span
-
-
-def _files(home: Home) -> list[Path]:
-    return sorted(home.traces.glob("*.jsonl*"))

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from linli import telemetry
 from linli.cloudevents import headers_of
 from linli.db import ScopedSession
 from linli.events import Event
@@ -39,9 +40,12 @@ async def publish_many(session: AsyncSession, events: Iterable[Event]) -> None:
     """Tell of many things at once, as imports do; in one round trip."""
     context: dict[str, str] = {}
     propagate.inject(context)
-    rows = [_row(event, context) for event in events]
-    if not rows:
+    events = list(events)
+    if not events:
         return
+    if len(events) == 1:
+        telemetry.about(unit=events[0].unit, subject=events[0].aggregate)
+    rows = [_row(event, context) for event in events]
     # The change itself first: it locks the aggregate, so that numbers in the outbox follow the order of commits.
     await session.flush()
     await session.execute(insert(_OUTBOX), rows)

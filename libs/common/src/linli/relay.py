@@ -48,7 +48,9 @@ _MOVE: Final = """
         INSERT INTO event_log (id, event_id, district, aggregate, subject, payload, headers, created_at)
         SELECT id, event_id, district, aggregate, subject, payload, headers, created_at FROM moved
     )
-    SELECT event_id, district, aggregate, subject, payload, headers FROM moved ORDER BY id"""
+    SELECT event_id, district, aggregate, subject, payload, headers,
+           extract(epoch FROM clock_timestamp() - created_at)::double precision * 1000 AS waited
+    FROM moved ORDER BY id"""
 _EXPIRED: Final = {
     "inbox": "received_at < now() - interval '45 days'",
     "idempotency_key": "expires_at < now()",
@@ -196,6 +198,7 @@ class Relay:
                 "messaging.message.id": str(row["event_id"]),
                 "linli.district": row["district"],
                 "linli.aggregate": row["aggregate"],
+                "linli.outbox.waited": row["waited"],
             },
         )
 

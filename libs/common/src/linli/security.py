@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from opentelemetry import trace
 
-from linli import units
+from linli import telemetry, units
 from linli.db import Scope
 from linli.problems import Forbidden, OutsideScope, Unauthorized, Unavailable
 
 _log = logging.getLogger(__name__)
+
+_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _PUBLIC: Final = {
     "units.read",
@@ -245,10 +248,14 @@ async def principal(
         raise Unauthorized(reason="there is none (缺少令牌)")
     tokens: Tokens = request.app.state.tokens
     found = await tokens.verify(credentials.credentials)
-    span = trace.get_current_span()
-    span.set_attribute("linli.district", found.district)
-    span.set_attribute("linli.unit", units.short(found.unit))
+    trace.get_current_span().set_attribute(telemetry.DISTRICT, found.district)
+    telemetry.about(unit=found.unit, subject=_subject(request))
     return found
+
+
+def _subject(request: Request) -> str | None:
+    """Give the last id in the address: of /sessions/{session}/bookings/{booking} the booking's."""
+    return next((value for value in reversed(request.path_params.values()) if _ID.fullmatch(str(value))), None)
 
 
 Caller = Annotated[Principal, Depends(principal)]

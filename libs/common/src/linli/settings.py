@@ -50,8 +50,6 @@ class Settings(Essentials):
     """Which districts live on other database servers: `{"postgres-2:5432": [310104, 310115]}`."""
     trace_ratio: Annotated[float, Field(ge=0, le=1)] = 1
     """Share of new traces that are recorded; a caller's sampling decision is followed."""
-    trace_file: Path | None = None
-    """Where spans are written as JSON lines when no collector is at hand."""
 
     @model_validator(mode="after")
     def _no_server_twice(self) -> Self:

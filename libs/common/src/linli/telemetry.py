@@ -4,7 +4,6 @@ import atexit
 import logging
 import os
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,32 +12,39 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from fastapi import FastAPI
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.instrumentation.sqlalchemy.engine import EngineTracer, _handle_error
 from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TraceState
 from opentelemetry.util.types import Attributes
-from pythonjsonlogger.core import RESERVED_ATTRS
-from pythonjsonlogger.json import JsonFormatter
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from linli import units
+from linli.logs import OtlpHandler, log_as_json
 from linli.settings import Settings
 from linli.shards import Shards
-from linli.tracefile import FileExporter
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import QueuePool
 
+DISTRICT: Final = "linli.district"
+UNIT: Final = "linli.unit"
+SUBJECT: Final = "linli.subject"
+"""The ticket, booking or whatever a request is about."""
 _DELIVER_WITHIN: Final = 5
 _END_WITHIN: Final = 1.5
 _QUEUE: Final = 2048
@@ -82,11 +88,11 @@ timers_failed: Final = _meter.create_counter("linli.timers.failed", "{clock}", "
 
 
 def setup(service: str, settings: Settings, app: FastAPI) -> None:
-    """Watch a service: logs to stdout, spans and metrics to where the environment says, if it says.
+    """Watch a service: logs to stdout; spans, logs and metrics to where OTEL_EXPORTER_OTLP_ENDPOINT says, if it says.
 
     Args:
         service: its name.
-        settings: share of traces to record, file to write them to, log level.
+        settings: share of traces to record, log level.
         app: gets a span and a duration for every request but those of probes.
     """
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
@@ -125,6 +131,15 @@ def _end_failed(context: ExceptionContext) -> None:
         span.end()
 
 
+def about(*, unit: int | None = None, subject: str | None = None) -> None:
+    """Let the current span say which unit and which thing it is about: ids, never personal data."""
+    span = trace.get_current_span()
+    if unit is not None:
+        span.set_attribute(UNIT, units.short(unit))
+    if subject is not None:
+        span.set_attribute(SUBJECT, subject)
+
+
 def trace_id() -> str | None:
     """Give the id of the trace that this is part of, None without one."""
     context = trace.get_current_span().get_span_context()
@@ -137,10 +152,22 @@ def _record(service: str, settings: Settings) -> None:
     resource = Resource.create({"service.name": service, "service.namespace": "linli", "service.instance.id": instance})
     sampler = ParentBased(_Roots(settings.trace_ratio))
     traces = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
-    if settings.trace_file:
-        traces.add_span_processor(_batched(FileExporter(settings.trace_file, service)))
+    traces.add_span_processor(_District())
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        traces.add_span_processor(_batched(OTLPSpanExporter(timeout=_DELIVER_WITHIN)))
+        # From threads of their own, out of queues that drop what they can't hold.
+        traces.add_span_processor(
+            BatchSpanProcessor(
+                OTLPSpanExporter(timeout=_DELIVER_WITHIN), max_queue_size=_QUEUE, schedule_delay_millis=_FLUSH_EVERY_MS
+            )
+        )
+        lines = LoggerProvider(resource, shutdown_on_exit=False)
+        lines.add_log_record_processor(
+            BatchLogRecordProcessor(
+                OTLPLogExporter(timeout=_DELIVER_WITHIN), max_queue_size=_QUEUE, schedule_delay_millis=_FLUSH_EVERY_MS
+            )
+        )
+        logging.getLogger().addHandler(OtlpHandler(lines))
+        atexit.register(_end, lines.shutdown)
         os.environ.setdefault("OTEL_METRIC_EXPORT_INTERVAL", str(_MEASURE_EVERY_MS))
         reader = PeriodicExportingMetricReader(OTLPMetricExporter(timeout=_DELIVER_WITHIN))
         meters = MeterProvider([reader], resource, shutdown_on_exit=False)
@@ -157,9 +184,14 @@ def _end(shutdown: Callable[[], None]) -> None:
     thread.join(_END_WITHIN)
 
 
-def _batched(exporter: FileExporter | OTLPSpanExporter) -> BatchSpanProcessor:
-    """Export from a thread, out of a queue that drops what it can't hold."""
-    return BatchSpanProcessor(exporter, max_queue_size=_QUEUE, schedule_delay_millis=_FLUSH_EVERY_MS)
+class _District(SpanProcessor):
+    """Lets every span within a district's work say so: whose trace it is must not hang on one span of it."""
+
+    def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
+        parent = trace.get_current_span(parent_context)
+        district = (parent.attributes or {}).get(DISTRICT) if isinstance(parent, ReadableSpan) else None
+        if district is not None and DISTRICT not in (span.attributes or {}):
+            span.set_attribute(DISTRICT, district)
 
 
 class _Roots(Sampler):
@@ -190,36 +222,3 @@ def _forget_query(span: Span, scope: dict[str, Any]) -> None:
     """Leave what was searched for out of the trace: it may be a phone number."""
     if scope.get("query_string"):
         span.set_attribute("url.query", "REDACTED")
-
-
-class _Formatter(JsonFormatter):
-    def __init__(self, service: str) -> None:
-        super().__init__(
-            "{levelname}{name}{message}",
-            style="{",
-            timestamp="time",
-            rename_fields={"levelname": "level", "name": "logger"},
-            static_fields={"service": service},
-            reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn repeats each line with colours
-            json_ensure_ascii=False,
-        )
-
-    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
-        super().add_fields(log_data, record, message_dict)
-        context = trace.get_current_span().get_span_context()
-        if context.is_valid:
-            log_data |= {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
-
-
-def log_as_json(service: str, level: str) -> None:
-    """Write log lines to stdout as JSON, with the trace they belong to."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_Formatter(service))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = True
-    # A line per request says less than its span, and would name what was searched for.
-    logging.getLogger("uvicorn.access").disabled = True
-    logging.getLogger("httpx").setLevel(logging.WARNING)

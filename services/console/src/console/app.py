@@ -10,9 +10,10 @@ from console.forward import Forwarder
 from console.otlp import LARGEST
 from console.settings import ConsoleSettings
 from console.writer import Writer
-from linli import errors, health, openapi, telemetry
+from linli import errors, health, openapi
 from linli.db import create_engine, create_sessions
 from linli.limits import BodyLimit, HeadAsGet
+from linli.logs import log_as_json
 from linli.problems import NoSuchRoute
 from linli.security import Tokens
 
@@ -61,5 +62,5 @@ def create_app(settings: ConsoleSettings | None = None) -> FastAPI:
     app.include_router(page.router)
     openapi.list_problems(app, "console")
     # Its own spans would come back to it, and make it send more of them.
-    telemetry.log_as_json("console", settings.log_level)
+    log_as_json("console", settings.log_level)
     return app

@@ -171,7 +171,7 @@ def _span(span: OtlpSpan, service: str, instance: str) -> Read | None:
         error=span.status.code == Status.STATUS_CODE_ERROR,
         status_message=_text(span.status.message, _LONG),
         district=district,
-        subject=_uuid(told.get("linli.subject") or told.get("linli.aggregate")),
+        subject=_uuid(told.get("linli.aggregate") or told.get("linli.subject")),
         attributes=json.dumps(told, ensure_ascii=False),
         events=json.dumps(_events(span, began), ensure_ascii=False) if span.events else "[]",
     )

@@ -31,8 +31,8 @@ LINLI_HUB={hub}
 LINLI_ADDRESS={address}
 LINLI_PORT={port}
 
-# Where services send traces and metrics; nothing ever waits for it. 监控
-{watched}OTEL_EXPORTER_OTLP_ENDPOINT=http://otel-collector:4318
+# Where the console passes on what services tell it: traces, logs, metrics; nothing ever waits for it. 监控
+{watched}LINLI_OTLP_FORWARD=http://otel-collector:4318
 # Where Grafana is, on this machine's loopback.
 {watched}LINLI_GRAFANA_PORT=3000
 """
@@ -52,7 +52,7 @@ def init(  # noqa: PLR0913, PLR0917 one option each
         Path | None, typer.Option(help="Take images and files from what `linli bundle` wrote 离线包", exists=True)
     ] = None,
     *,
-    observability: Annotated[bool, typer.Option("--observability", help="Send traces and metrics 启用监控")] = False,
+    observability: Annotated[bool, typer.Option("--observability", help="Pass traces and metrics on 启用监控")] = False,
     check: Annotated[bool, typer.Option(help="Look at memory, port and Compose first 检查环境")] = True,
 ) -> None:
     """Write settings and secrets of a deployment once; what is there is never changed 初始化部署."""

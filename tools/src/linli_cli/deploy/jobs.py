@@ -13,7 +13,7 @@ import typer
 from linli.shards import BadShards, Shards
 from linli_cli.console import Trouble
 from linli_cli.deploy import keys, placement
-from linli_cli.home import SERVICES
+from linli_cli.home import APPS
 from linli_cli.stack import database, gateway, streams
 
 _SECRETS = Path("/run/secrets")
@@ -32,7 +32,7 @@ def _group() -> None:
 @app.command()
 def configure() -> None:
     """Write the settings of gateway and broker, as this version of the services needs them 生成网关与消息服务配置."""
-    addresses = {name: f"http://{name}:8000" for name in SERVICES}
+    addresses = {name: f"http://{name}:8000" for name in APPS}
     broker = streams.server_configuration(
         streams.subscriptions(),
         keys.broker_passwords(_SECRETS),
@@ -62,7 +62,7 @@ async def _provision(shards: Shards) -> None:
 
     url, passwords = keys.superuser_url(_SECRETS), keys.database_passwords(_SECRETS)
     await placement.check(url, shards)
-    await provision(url, SERVICES, passwords)
+    await provision(url, APPS, passwords)
     for address in shards.addresses:
         await provision(Shards.at(url, address), placement.SHARDED, passwords)
     await placement.remember(url, shards)
@@ -72,7 +72,7 @@ async def _provision(shards: Shards) -> None:
 def migrate() -> None:
     """Bring every service's tables up to date, on every server 升级数据库结构."""
     shards = _shards()
-    for service in SERVICES:
+    for service in APPS:
         url = (_SECRETS / f"{service}_owner_url").read_text().strip()
         for server in shards.servers if service in placement.SHARDED else (None,):
             database.migrate_one(service, Shards.at(url, server))

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from linli.bootstrap import logins
-from linli_cli.home import SERVICES, Home
+from linli_cli.home import APPS, SERVICES, Home
 from linli_cli.stack.streams import ADMIN
 
 _POSTGRES = "postgres:5432"
@@ -21,7 +21,7 @@ _OWN = ("postgres", "platform_client_secret", "grafana_admin_password", "grafana
 def make(home: Home) -> None:
     """Make what is missing; what is there stays as it is."""
     wanted = {f"{user}_nats_url": f"nats://{user}:{_password()}@{_NATS}" for user in (*SERVICES, ADMIN)}
-    for service in SERVICES:
+    for service in APPS:
         for login in logins(service):
             wanted[f"{login}_url"] = f"postgresql://{login}:{_password()}@{_POSTGRES}/{service}"
     home.master_key()
@@ -44,7 +44,7 @@ def superuser_url(folder: Path) -> str:
 
 def database_passwords(folder: Path) -> dict[str, str]:
     """Give the password of every login of the database, as its address has it."""
-    return {login: _password_of(folder / f"{login}_url") for service in SERVICES for login in logins(service)}
+    return {login: _password_of(folder / f"{login}_url") for service in APPS for login in logins(service)}
 
 
 def broker_passwords(folder: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ import typer
 
 from linli_cli.console import Trouble, err, step
 from linli_cli.deploy import files, keys
-from linli_cli.home import PROJECT, SERVICES, Home
+from linli_cli.home import APPS, PROJECT, Home
 
 _JOBS = ("configure", "provision", "migrate", "streams", "bootstrap")
 _SECONDS = 900
@@ -65,7 +65,7 @@ def _write_settings(folder: Path, tag: str) -> None:
 
 
 def _running(folder: Path) -> dict[str, list[str]]:
-    return {service: _compose(folder, "ps", "--quiet", service).split() for service in SERVICES}
+    return {service: _compose(folder, "ps", "--quiet", service).split() for service in APPS}
 
 
 def _begin(folder: Path, old: dict[str, list[str]]) -> None:

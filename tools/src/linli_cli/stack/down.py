@@ -32,14 +32,14 @@ def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = Fa
         return
     if not yes:
         typer.confirm(
-            f"All data, logs and traces in {home.root} will be deleted. Go on?\n"
-            f"{home.root} 中的全部数据、日志和追踪将被删除，是否继续？",
+            f"All data and logs in {home.root} will be deleted. Go on?\n"
+            f"{home.root} 中的全部数据和日志将被删除，是否继续？",
             abort=True,
         )
     stop(home)
-    with step("Data, logs and traces are deleted", "数据、日志与追踪已删除"):
+    with step("Data and logs are deleted", "数据与日志已删除"):
         # The secrets stay: what was backed up can be read with their master key only.
-        for folder in (home.data, home.logs, home.traces, home.run):
+        for folder in (home.data, home.logs, home.run):
             if folder.exists():
                 shutil.rmtree(folder)
 

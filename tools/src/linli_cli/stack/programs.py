@@ -113,5 +113,4 @@ def environment(home: Home, service: str) -> dict[str, str]:
         **told,
         "LINLI_NATS_URL": streams.url(home, service),
         "LINLI_MASTER_KEY": home.master_key(),
-        "LINLI_TRACE_FILE": str(home.traces / f"{service}.jsonl"),
     }

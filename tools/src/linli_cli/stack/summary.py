@@ -1,12 +1,15 @@
 """What `linli up` says at the end: where things are and what to try."""
 
+import asyncio
+
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from linli_cli.console import out
 from linli_cli.home import SERVICES, Home
-from linli_cli.trace import latest, tree
+from linli_cli.identity import token_of
+from linli_cli.trace import newest
 
 _TICKET = "POST /tickets/v1/tickets"
 _CHILDREN = "/directory/v1/units/310104003/children"
@@ -28,7 +31,9 @@ def show(home: Home, seconds: float) -> None:
     out.print(Text("Try 试一试", style="bold"))
     out.print("TOKEN=$(.venv/bin/linli token --role street_admin --unit 310104003)", soft_wrap=True)
     out.print(f'curl -H "Authorization: Bearer $TOKEN" {home.url}{_CHILDREN}', soft_wrap=True)
-    drawn = tree(home, latest(home, _TICKET))
+    out.print(Text("Console, signed in for ten minutes  控制台（十分钟内免登录）", style="bold"))
+    out.print(f"{home.url}/console/#token={asyncio.run(token_of(home, 'operator', '0'))}", soft_wrap=True)
+    drawn = newest(home, _TICKET)
     if drawn:
         out.print(Text("One ticket's way through the services  一张工单的调用链", style="bold"))
         out.print(drawn)
