@@ -1,8 +1,10 @@
 """While an upgrade runs, the released version and this one share databases, streams and clients."""
 
 import asyncio
+import random
 import signal
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -68,6 +70,8 @@ async def test_a_ticket_is_led_through_its_life_by_old_and_new_in_turns(upgraded
     platform = upgraded.platform
     traces: dict[str, str] = {}
     lives = list(product(BOTH, repeat=len(_MOVES)))
+    # The broker serves the two sides in turns too: in order, each would hear but of its own ratings.
+    random.Random(5).shuffle(lives)  # noqa: S311 guards no secret
     busy = asyncio.Semaphore(4)
 
     async def one(sides: tuple[str, ...]) -> str:
@@ -111,7 +115,12 @@ async def test_a_ticket_is_led_through_its_life_by_old_and_new_in_turns(upgraded
         }
 
     every_pair = set(product(BOTH, repeat=2))
-    await eventually(lambda: understood("notifications") == understood("points") == every_pair, within=20)
+    with suppress(AssertionError):
+        await eventually(lambda: understood("notifications") == understood("points") == every_pair, within=20)
+    assert {service: understood(service) for service in ("notifications", "points")} == {
+        "notifications": every_pair,
+        "points": every_pair,
+    }
 
 
 async def test_what_was_there_before_is_led_on_by_the_new(upgraded: Upgraded) -> None:
@@ -138,7 +147,7 @@ async def test_a_request_repeated_on_the_other_side_gets_the_first_answer(upgrad
         # 0.1.0 can't open what is sealed now: it does nothing, and asks to come again, to one that can.
         assert (first, again.headers["Retry-After"]) == (NEW, "1")
         again = await call("POST", path, resident, side=NEW, json=REPORT, headers=headers)
-    assert (again.status_code, again.content) == (201, one.content)
+    assert (again.status_code, again.content) == (201, one.content), again.text
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.headers["ETag"] == one.headers["ETag"]
     other = await call("POST", path, resident, side=_OTHER[first], json=REPORT | {"title": "x"}, headers=headers)
@@ -304,6 +313,8 @@ async def test_the_old_leave_without_an_error_and_nothing_is_left_among_the_dead
     await load.check()
     for service in platform.services(NEW):
         async with platform.rows(service) as database:
+            if await database.fetchval("SELECT to_regclass('dead_letter') IS NULL"):
+                continue  # a service without tables
             letters = await database.fetch("SELECT consumer, subject, error FROM dead_letter")
             assert [tuple(letter) for letter in letters] == []
             assert await database.fetchval("SELECT count(*) FROM outbox") == 0
