@@ -80,7 +80,9 @@ def test_requests_go_to_their_service_with_their_trace(shared_home: Home, client
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["X-Frame-Options"] == "DENY"
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert "Server" not in answer.headers
+    assert "Strict-Transport-Security" not in answer.headers  # this door speaks HTTP
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/ticketsomething", "/nothing/here"])

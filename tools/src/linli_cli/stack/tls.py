@@ -1,0 +1,142 @@
+"""HTTPS at the gateway: with a certificate of one's own, or one that Traefik gets and renews by ACME (HTTP challenge).
+
+The gateway then has three doors: `web` speaks HTTP as ever, to the platform's own machine or network alone; `websecure`
+speaks HTTPS to everybody; `plain` sends everybody who comes by HTTP to that, and answers the ACME challenge.
+"""
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from linli_cli.console import Trouble
+
+_RESOLVER: Final = "acme"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate with its chain, and its key."""
+
+    file: Path
+    key: Path
+
+    def check(self) -> None:
+        """Refuse what Traefik would pass over in silence, serving a certificate of its own making.
+
+        Raises:
+            Trouble: when a file can't be read, they don't belong together, or it has run out.
+        """
+        try:
+            leaf = x509.load_pem_x509_certificates(self.file.read_bytes())[0]
+            key = load_pem_private_key(self.key.read_bytes(), None)
+        except (OSError, ValueError, TypeError, IndexError) as error:
+            raise Trouble(
+                f"{self.file} and {self.key} must be a certificate and its key without a passphrase, as PEM.",
+                f"{self.file} 与 {self.key} 应为 PEM 格式的证书及其未加密私钥。",
+            ) from error
+        form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        if leaf.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
+            raise Trouble(f"{self.key} is not the key of {self.file}.", f"私钥 {self.key} 与证书 {self.file} 不匹配。")
+        if leaf.not_valid_after_utc < datetime.now(UTC):
+            raise Trouble(
+                f"{self.file} has run out on {leaf.not_valid_after_utc:%F}.",
+                f"证书 {self.file} 已于 {leaf.not_valid_after_utc:%F} 过期。",
+            )
+
+
+@dataclass(frozen=True)
+class Acme:
+    """A certificate that Traefik gets: for which name, and whom the authority writes to."""
+
+    email: str
+    domain: str
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Where HTTPS is spoken, and with which certificate.
+
+    Attributes:
+        secure: host and port that it takes HTTPS on.
+        plain: host and port of those who come by HTTP.
+        port: where clients find the former.
+        store: where what is got by ACME is kept.
+    """
+
+    source: Certificate | Acme
+    secure: str
+    plain: str
+    port: int
+    store: Path
+
+    @classmethod
+    def wished(cls, *, secure: str, plain: str, port: int, store: Path) -> Self | None:
+        """Read LINLI_TLS_CERT and LINLI_TLS_KEY, or LINLI_ACME_EMAIL and LINLI_DOMAIN; None without any.
+
+        Raises:
+            Trouble: when they are half said, said twice, or can't be used.
+        """
+        names = ("LINLI_TLS_CERT", "LINLI_TLS_KEY", "LINLI_ACME_EMAIL", "LINLI_DOMAIN")
+        found = source(*(os.environ.get(name, "") for name in names))
+        return None if found is None else cls(found, secure, plain, port, store)
+
+    def doors(self, common: dict[str, Any]) -> dict[str, Any]:
+        """Give Traefik's entry points besides `web`, from what they all have in common."""
+        tls: dict[str, object] = {}
+        if isinstance(self.source, Acme):
+            tls = {"certResolver": _RESOLVER, "domains": [{"main": self.source.domain}]}
+        to = {"to": f":{self.port}", "scheme": "https", "permanent": True}
+        return {
+            "websecure": {**common, "address": self.secure, "http": {**common["http"], "tls": tls}},
+            "plain": {
+                "address": self.plain,
+                "transport": common["transport"],
+                "http": {"redirections": {"entryPoint": to}, "aliasHeadersStrategy": "delete"},
+            },
+        }
+
+    def resolvers(self) -> dict[str, object]:
+        """Give who gets certificates; nobody for one's own."""
+        if isinstance(self.source, Certificate):
+            return {}
+        asked = {
+            "email": self.source.email,
+            "storage": str(self.store),
+            "keyType": "EC256",
+            "httpChallenge": {"entryPoint": "plain"},
+        }
+        return {"certificatesResolvers": {_RESOLVER: {"acme": asked}}}
+
+    def settings(self) -> dict[str, object]:
+        """Give what Traefik follows while it runs: nothing older than TLS 1.2, and the certificate for every name."""
+        found: dict[str, object] = {"options": {"default": {"minVersion": "VersionTLS12"}}}
+        if isinstance(self.source, Certificate):
+            files = {"certFile": str(self.source.file), "keyFile": str(self.source.key)}
+            found["stores"] = {"default": {"defaultCertificate": files}}
+        return found
+
+
+def source(certificate: str, key: str, email: str, domain: str) -> Certificate | Acme | None:
+    """Tell which certificate is wished for; None when nothing is said.
+
+    Raises:
+        Trouble: when it is half said, said twice, or can't be used.
+    """
+    if not (certificate or key or email or domain):
+        return None
+    if certificate and key and not (email or domain):
+        found = Certificate(Path(certificate).absolute(), Path(key).absolute())
+        found.check()
+        return found
+    if email and domain and not (certificate or key):
+        return Acme(email, domain)
+    raise Trouble(
+        "HTTPS takes either a certificate and its key, or an e-mail address and a domain for ACME.",
+        "启用 HTTPS 需提供证书与私钥，或提供用于 ACME 的邮箱与域名，二者选一。",
+        hint="LINLI_TLS_CERT and LINLI_TLS_KEY, or LINLI_ACME_EMAIL and LINLI_DOMAIN",
+    )
