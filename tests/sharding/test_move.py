@@ -1,0 +1,107 @@
+"""A district moves to another database server: exported, removed, taken in under a new map of districts."""
+
+import base64
+import io
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from uuid import uuid4
+
+import nats
+import pytest
+
+from linli.bootstrap import logins, provision
+from linli.crypto import MasterKeys
+from linli.migrate import upgrade_async
+from linli.shards import Shards
+from linli.streams import ensure_streams
+from linli.testing import NatsServer, tcp_postgres
+from linli_cli.archive.stores import Stores, connected
+from linli_cli.district.export import export
+from linli_cli.district.load import load
+from linli_cli.district.remove import Removed, remove, what_is_left
+from linli_cli.home import SERVICES
+from linli_cli.stack.streams import subscriptions
+
+pytestmark = pytest.mark.xdist_group("two servers")
+
+MOVED, STAYS = 310104, 310115
+_MASTER = base64.b64encode(bytes(32)).decode()
+_PASSWORDS = {login: "test" for service in SERVICES for login in logins(service)}
+
+
+async def settle(url: str, service: str, district: int) -> None:
+    """Put a few rows of a district into a service's database."""
+    async with connected(url) as connection:
+        unit = district * 10**12
+        if service == "directory":
+            await connection.execute("INSERT INTO unit (district, unit, name) VALUES ($1, $2, '区')", district, unit)
+            return
+        known = "INSERT INTO known_unit VALUES ($1, $2, 'district', '区', true, 1)"
+        await connection.execute(known, district, unit)
+        if service == "residents":
+            for key in (0, 1):
+                wrapped = MasterKeys(_MASTER).wrap(district, key, bytes([key]) * 32)
+                await connection.execute("INSERT INTO data_key VALUES ($1, $2, $3)", district, key, wrapped)
+        if service == "tickets":
+            columns = "district, id, unit, title, description, category, state, reporter, opened_at, version"
+            values = "$1, $2, $3, '路灯', '', 'other', 'open', $2, now(), 1"
+            insert = f"INSERT INTO ticket ({columns}) VALUES ({values})"
+            await connection.execute(insert, district, uuid4(), unit)
+
+
+@pytest.fixture(scope="module")
+async def maps(nats_server: NatsServer) -> AsyncIterator[tuple[Stores, Stores]]:
+    """One platform on two servers, before and after its map was changed; both districts begin on the first."""
+    client = await nats.connect(nats_server.url)
+    await ensure_streams(client.jetstream(), subscriptions())
+    await client.close()
+    with ExitStack() as servers:
+        first, second = (servers.enter_context(tcp_postgres()).address for _ in range(2))
+        for address in (first, second):
+            await provision(f"postgresql://postgres@{address}/postgres", SERVICES, _PASSWORDS)
+            for service in SERVICES:
+                await upgrade_async(service, f"postgresql://{service}_owner:test@{address}/{service}")
+        superuser = f"postgresql://postgres@{first}/postgres"
+        before, after = (
+            Stores(nats_server.url, MasterKeys(_MASTER), Shards.parse(f'{{"{second}": {districts}}}'), superuser)
+            for districts in ([], [MOVED])
+        )
+        for district in (MOVED, STAYS):
+            for service in ("directory", "residents", "tickets"):
+                await settle(before.url(service, district), service, district)
+        yield before, after
+
+
+async def tickets(url: str) -> list[int]:
+    async with connected(url) as connection:
+        return [row[0] for row in await connection.fetch("SELECT district FROM ticket ORDER BY 1")]
+
+
+async def test_a_district_moves_whole_and_leaves_nothing_behind(maps: tuple[Stores, Stores]) -> None:
+    before, after = maps
+    archive = io.BytesIO()
+    await export(before, MOVED, archive)
+    removed = Removed()
+    await remove(before, MOVED, removed)
+    assert removed["tickets", "ticket"] == removed["directory", "unit"] == 1
+    assert (await what_is_left(before, MOVED)).total() == 0
+    archive.seek(0)
+    await load(after, archive)
+    assert await tickets(after.url("tickets", MOVED)) == [MOVED]
+    assert await tickets(before.url("tickets", MOVED)) == [STAYS]
+    async with connected(after.url("directory", MOVED)) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM unit WHERE district = $1", MOVED) == 1
+        assert await connection.fetchval("SELECT count(*) FROM outbox WHERE district = $1", MOVED) == 1
+    async with connected(after.url("residents", MOVED)) as connection:
+        for key, wrapped in await connection.fetch("SELECT id, wrapped FROM data_key"):
+            assert after.master.unwrap(MOVED, key, wrapped) == bytes([key]) * 32
+
+
+async def test_a_district_that_was_left_behind_on_another_server_is_found(maps: tuple[Stores, Stores]) -> None:
+    before, after = maps
+    await settle(after.url("points", MOVED), "points", MOVED)
+    removed = Removed()
+    await remove(before, MOVED, removed)  # by a map that does not know of the second server's rows
+    assert removed["points", "known_unit"] == 1
+    assert (await what_is_left(after, MOVED)).total() == 0
+    assert (await what_is_left(before, STAYS))["tickets", "ticket"] == 1
