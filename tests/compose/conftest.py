@@ -19,7 +19,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 LINLI = Path(sys.executable).with_name("linli")
-SERVICES = ("directory", "residents", "tickets", "points", "bookings", "notifications")
+SERVICES = ("directory", "residents", "tickets", "points", "bookings", "notifications", "console")
 TAG = "compose-test"
 
 collect_ignore_glob = [] if os.environ.get("LINLI_COMPOSE_TEST") else ["test_*.py"]

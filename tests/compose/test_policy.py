@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from tests.compose.conftest import LINLI, PROJECT, SERVICES, TAG, run
 
+from console.settings import ConsoleSettings
 from linli.settings import Settings
 from linli_cli.home import Home
 from linli_cli.stack import database, programs
 
-_EMBEDDED_ONLY = {"LINLI_TRACE_FILE"}
-_DEPLOYED_ONLY = {"LINLI_LOG_LEVEL", "LINLI_TRACE_RATIO"}
+_DEPLOYED_ONLY = {"LINLI_LOG_LEVEL", "LINLI_TRACE_RATIO", "LINLI_SHARDS", "LINLI_OTLP_FORWARD"}
 """In the embedded stack they come from the caller's environment."""
 
 
@@ -53,8 +53,10 @@ def test_a_service_is_told_the_same_as_in_the_embedded_stack(
     one = services[service]
     told = {name for name in one["environment"] if name.startswith("LINLI_")}
     told |= {secret["target"].upper() for secret in one["secrets"]}
-    assert told - _DEPLOYED_ONLY == set(programs.environment(home, service)) - _EMBEDDED_ONLY
-    assert {name.removeprefix("LINLI_").lower() for name in told} <= set(Settings.model_fields)
+    embedded = {name for name in programs.environment(home, service) if name.startswith("LINLI_")}
+    assert told - _DEPLOYED_ONLY == embedded
+    known = Settings.model_fields.keys() | ConsoleSettings.model_fields.keys()
+    assert {name.removeprefix("LINLI_").lower() for name in told} <= known
     sources = {secret["source"] for secret in one["secrets"]} - {"master_key"}
     assert all(source.startswith(f"{service}_") for source in sources)
     assert not any("owner" in source for source in sources)

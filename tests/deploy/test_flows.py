@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.deploy.manifests import OVERLAYS, SCALED, Resource, containers, of_kind, pods
 
-from linli_cli.home import SERVICES
+from linli_cli.home import APPS, CONSOLE
 
 PORTS = (80, 443, 4222, 4318, 5432, 6222, 6443, 8000, 8222, 8889, 9187, 13133)
 
@@ -119,13 +119,15 @@ def _wanted(overlay: str) -> set[tuple[str, str, int]]:
         ("nats", "nats", 6222),
     }
     flows |= {("keda", "nats", 8222), ("directory", "the internet", 443)}
-    for service in SERVICES:
+    for service in APPS:
         flows |= {("traefik", service, 8000), ("k3s' traefik", service, 8000)}
-        flows |= {(service, "postgres", 5432), (service, "nats", 4222)}
+        flows.add((service, "postgres", 5432))
         if service != "directory":
             flows.add((service, "directory", 8000))
+        if service != CONSOLE:
+            flows |= {(service, "nats", 4222), (service, CONSOLE, 8000)}
     if overlay == SCALED:
-        flows |= {(service, "otel-collector", 4318) for service in SERVICES}
+        flows |= {(service, "otel-collector", 4318) for service in APPS}
         flows |= {("otel-collector", "traces", 4318), ("prometheus", "otel-collector", 8889)}
         flows |= {("postgres", "postgres", port) for port in (5432, 8000)}
         flows |= {("cloudnative-pg", "postgres", port) for port in (5432, 8000)}

@@ -24,7 +24,7 @@ from tests.deploy.manifests import (
 )
 
 from linli import consumer as consumers
-from linli_cli.home import SERVICES
+from linli_cli.home import APPS
 
 every_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 
@@ -136,7 +136,7 @@ def test_services_routes_and_scalers_lead_to_pods(overlay: str) -> None:
 
 
 @every_overlay
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", APPS)
 def test_a_service_starts_stops_and_is_replaced_without_a_lost_request(overlay: str, service: str) -> None:
     spec = one(overlay, "Deployment", service)["spec"]
     pod = spec["template"]["spec"]
@@ -168,7 +168,7 @@ def test_a_district_survives_the_loss_of_a_machine() -> None:
     for scaler in of_kind(SCALED, "HorizontalPodAutoscaler"):
         assert scaler["spec"]["scaleTargetRef"]["name"] not in scalers  # two would pull at one Deployment
         scalers[scaler["spec"]["scaleTargetRef"]["name"]] = scaler
-    assert scalers.keys() == set(SERVICES)
+    assert scalers.keys() == set(APPS)
     for name, scaler in scalers.items():
         assert (scaler["spec"].get("minReplicas") or scaler["spec"]["minReplicaCount"]) >= 3
         assert one(SCALED, "PodDisruptionBudget", name)["spec"]["maxUnavailable"] == 1
@@ -183,7 +183,7 @@ def test_a_district_survives_the_loss_of_a_machine() -> None:
 
 def test_the_database_has_a_connection_for_everybody() -> None:
     wanted = 0
-    for service in SERVICES:
+    for service in APPS:
         deployment = one(SCALED, "Deployment", service)["spec"]
         (container,) = deployment["template"]["spec"]["containers"]
         (most,) = (

@@ -23,12 +23,13 @@ from tests.deploy.manifests import (
     pods,
 )
 
+from console.settings import ConsoleSettings
 from linli.settings import Settings
-from linli_cli.home import SERVICES, Home
+from linli_cli.home import APPS, CONSOLE, Home
 from linli_cli.stack import database, gateway, programs, streams
 
 every_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
-every_service = pytest.mark.parametrize("service", SERVICES)
+every_service = pytest.mark.parametrize("service", APPS)
 LINLI = "linli_"
 OWN_ADDRESSES = {"listen_addresses", "port", "unix_socket_directories"}
 """Of PostgreSQL, and different where it has a machine of its own."""
@@ -63,14 +64,14 @@ def test_a_service_is_told_the_same_by_the_same_names(
     shared = {key: _default(str(value)) for key, value in in_compose["environment"].items()}
     assert _targets(in_compose) == files
     assert told.keys() - {"LINLI_POOL_SIZE"} == shared.keys()
-    own = {"LINLI_JWKS_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "LINLI_POOL_SIZE"}
+    own = {"LINLI_JWKS_URL", "LINLI_POOL_SIZE", "LINLI_OTLP_FORWARD", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"}
     assert {k: v for k, v in told.items() if k not in own} == {k: v for k, v in shared.items() if k not in own}
     assert int(told["LINLI_POOL_SIZE"]) == Settings.model_fields["pool_size"].default
 
     home = Home(tmp_path, 8080)
     (tmp_path / "secrets").mkdir()
     embedded = {name.lower() for name in programs.environment(home, service) if name.startswith("LINLI_")}
-    assert embedded - {"linli_trace_file"} == files | {"linli_jwks_url"}
+    assert embedded == files | {"linli_jwks_url"}
 
 
 @every_overlay
@@ -84,22 +85,26 @@ def test_what_a_service_is_told_is_enough_to_start(
 ) -> None:
     _, container = _container(overlay, service)
     for name, value in environment(overlay, container).items():
-        assert not name.startswith("LINLI_") or name.lower().removeprefix(LINLI) in Settings.model_fields
+        known = ConsoleSettings.model_fields.keys() | Settings.model_fields.keys()
+        assert not name.startswith("LINLI_") or name.lower().removeprefix(LINLI) in known
         monkeypatch.setenv(name, value)
     for name, value in cluster_secrets[service]["data"].items():
         (tmp_path / name).write_bytes(base64.b64decode(value))
-    settings = Settings(_secrets_dir=tmp_path)
+    settings = ConsoleSettings(_secrets_dir=tmp_path) if service == CONSOLE else Settings(_secrets_dir=tmp_path)
     assert f"://{service}_app:" in settings.database_url.get_secret_value()
     assert f"://{service}_relay:" in settings.relay_database_url.get_secret_value()
-    assert f"://{service}:" in settings.nats_url.get_secret_value()
-    assert len(base64.b64decode(settings.master_key.get_secret_value())) == 32
+    addresses = [settings.database_url, settings.relay_database_url]
+    if isinstance(settings, Settings):
+        assert f"://{service}:" in settings.nats_url.get_secret_value()
+        assert len(base64.b64decode(settings.master_key.get_secret_value())) == 32
+        addresses.append(settings.nats_url)
     names = {resource["metadata"]["name"] for resource in of_kind(overlay, "Service")}
     for cluster in of_kind(overlay, "Cluster"):
         names |= {
             added["serviceTemplate"]["metadata"]["name"]
             for added in cluster["spec"]["managed"]["services"]["additional"]
         }
-    for address in (settings.database_url, settings.relay_database_url, settings.nats_url):
+    for address in addresses:
         assert re.search(r"@([\w-]+):\d+", address.get_secret_value())[1] in names  # type: ignore[index]
 
 
@@ -221,7 +226,7 @@ def _routes(overlay: str) -> dict[str, Any]:
             router["middlewares"] = others
         if "priority" in route:
             router["priority"] = route["priority"]
-        routers["rest" if "priority" in route else service["name"]] = router
+        routers[{None: service["name"], 1: "rest", 2: "page"}[route.get("priority")]] = router
     return routers
 
 
@@ -229,7 +234,7 @@ def _routes(overlay: str) -> dict[str, Any]:
 def test_the_gateway_does_the_same(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LINLI_RATE_LIMIT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
-    wanted: Any = gateway.routes({service: f"http://{service}:8000" for service in SERVICES})["http"]
+    wanted: Any = gateway.routes({service: f"http://{service}:8000" for service in APPS})["http"]
     static: Any = gateway.static(":8080", ":8082", Path("routes.yml"))
     assert _routes(overlay) == wanted["routers"]
 

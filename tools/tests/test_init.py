@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from linli.bootstrap import logins
 from linli_cli.console import Trouble
 from linli_cli.deploy import bundle, checks, files, jobs, keys
-from linli_cli.home import SERVICES, Home
+from linli_cli.home import APPS, SERVICES, Home
 from linli_cli.main import app, run
 
 Init = Callable[..., Home]
@@ -53,8 +53,8 @@ def test_every_password_is_its_own_and_no_file_has_a_default(init: Init) -> None
     folder = home.root / "secrets"
     databases, broker = keys.database_passwords(folder), keys.broker_passwords(folder)
     passwords = [*databases.values(), *broker.values(), home.secret("postgres"), home.secret("platform_client_secret")]
-    assert set(databases) == {login for service in SERVICES for login in logins(service)}
-    assert len(set(passwords)) == len(passwords) == 3 * len(SERVICES) + len(SERVICES) + 1 + 2
+    assert set(databases) == {login for service in APPS for login in logins(service)}
+    assert len(set(passwords)) == len(passwords) == 3 * len(APPS) + len(SERVICES) + 1 + 2
     assert min(map(len, passwords)) >= 32
     assert not any(password in (home.root / ".env").read_text() for password in passwords)
 
@@ -207,7 +207,7 @@ def test_gateway_and_broker_are_told_what_this_version_needs(
         (tmp_path / "volumes" / folder).mkdir(parents=True)
     run(["job", "configure"])
     routes = (tmp_path / "volumes/gateway/routes.yml").read_text()
-    assert all(f'"http://{service}:8000"' in routes for service in SERVICES)
+    assert all(f'"http://{service}:8000"' in routes for service in APPS)
     broker = tmp_path / "volumes/broker-settings/nats.conf"
     assert stat.S_IMODE(broker.stat().st_mode) == 0o600
     for user, password in keys.broker_passwords(home.root / "secrets").items():

@@ -15,7 +15,7 @@ from linli.shards import Server, Shards
 from linli.testing import PostgresServer, tcp_postgres
 from linli_cli.console import Trouble
 from linli_cli.deploy import jobs, keys, placement
-from linli_cli.home import SERVICES, Home
+from linli_cli.home import APPS, Home
 
 pytestmark = pytest.mark.xdist_group("placement")
 
@@ -77,7 +77,7 @@ def deployment(prepared: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 def test_every_server_gets_the_same_databases_but_the_directorys(deployment: Deployment) -> None:
     names = "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'"
-    assert set(deployment.fetch(None, "postgres", names)) == set(SERVICES)
+    assert set(deployment.fetch(None, "postgres", names)) == set(APPS)
     assert set(deployment.fetch(deployment.second.address, "postgres", names)) == set(placement.SHARDED)
     tables = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
     for service in placement.SHARDED:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from directory.bootstrap import PLATFORM_CLIENT as CLIENT_OF_DIRECTORY
-from linli_cli.home import SERVICES, Home
+from linli_cli.home import APPS, Home
 from linli_cli.identity import PLATFORM_CLIENT
 from linli_cli.stack.supervisor import BIN, Supervisor
 
@@ -57,7 +57,7 @@ def pids(home: Home) -> dict[str, int]:
 
 def test_doctor_finds_every_part_well(linli: Linli) -> None:
     report = linli("doctor").stdout
-    for part in ("gateway", *SERVICES, "nats", "postgres", "supervisor", "disk"):
+    for part in ("gateway", *APPS, "nats", "postgres", "supervisor", "disk"):
         assert any(line.split()[:2] == ["✓", part] for line in report.splitlines()), report
 
 

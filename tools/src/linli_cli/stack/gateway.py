@@ -128,7 +128,7 @@ def routes(addresses: Mapping[str, str], tls: Tls | None = None) -> dict[str, ob
     }
     # The console's page says itself what a browser may load.
     routers[CONSOLE]["rule"] = f"PathPrefix(`/{CONSOLE}/v1/`)"
-    page = f"Path(`/{CONSOLE}`) || PathPrefix(`/{CONSOLE}/`)"
+    page = f"(Path(`/{CONSOLE}`) || PathPrefix(`/{CONSOLE}/`))"
     routers["page"] = {"rule": page, "priority": 2, "service": CONSOLE, "entryPoints": doors}
     routers["rest"] = {"rule": "PathPrefix(`/`)", "priority": 1, "service": "directory", "entryPoints": doors}
     return {
