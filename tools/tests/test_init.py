@@ -1,3 +1,4 @@
+import json
 import os
 import socket
 import stat
@@ -7,7 +8,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from dotenv import dotenv_values
+from tools.tests.test_tls import NAME, Authority
 from typer.testing import CliRunner
 
 from linli.bootstrap import logins
@@ -212,3 +215,82 @@ def test_gateway_and_broker_are_told_what_this_version_needs(
     assert stat.S_IMODE(broker.stat().st_mode) == 0o600
     for user, password in keys.broker_passwords(home.root / "secrets").items():
         assert f'"user": "{user}",\n        "password": "{password}"' in broker.read_text()
+
+
+def test_a_certificate_of_ones_own_is_laid_among_the_secrets_and_replaced(
+    init: Init, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = Authority(tmp_path)
+    first, second = (authority.certificate(NAME, days=days) for days in (1, 2))
+    home = init("--port", "443", "--tls-cert", str(first[0]), "--tls-key", str(first[1]))
+    said = dotenv_values(home.root / ".env")
+    assert (said["COMPOSE_FILE"], said["LINLI_GATEWAY_PORT"]) == ("compose.yml:tls.yml", "8443")
+    assert (said["LINLI_TLS_CERT"], said["LINLI_HTTP_PORT"]) == ("/run/secrets/tls_certificate", "80")
+    assert home.url == f"https://{NAME}"
+    laid = [home.secrets / name for name in ("tls_certificate", "tls_key")]
+    assert [file.read_bytes() for file in laid] == [file.read_bytes() for file in first]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in laid} == {0o444}
+    before = (home.root / ".env").read_text()
+    init("--tls-cert", str(second[0]), "--tls-key", str(second[1]))
+    assert [file.read_bytes() for file in laid] == [file.read_bytes() for file in second]
+    assert (home.root / ".env").read_text() == before
+    with pytest.raises(Trouble):
+        init("--tls-cert", str(first[0]), "--tls-key", str(second[1]))
+    assert "is not the key" in capsys.readouterr().err
+
+
+def test_a_certificate_by_acme_needs_a_name_and_somebody_to_write_to(
+    init: Init, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Trouble):
+        init("--acme-email", "it@example.gov.cn")
+    assert "either a certificate" in capsys.readouterr().err
+    home = init("--acme-email", "it@example.gov.cn", "--domain", NAME, "--http-port", "8000", "--port", "8443")
+    said = dotenv_values(home.root / ".env")
+    assert (said["LINLI_ACME_EMAIL"], said["LINLI_DOMAIN"], said["LINLI_HTTP_PORT"]) == (
+        "it@example.gov.cn",
+        NAME,
+        "8000",
+    )
+    assert "LINLI_TLS_CERT" not in said
+    assert home.url == f"https://{NAME}:8443"
+    assert {(home.secrets / name).read_bytes() for name in ("tls_certificate", "tls_key")} == {b""}
+
+
+def test_a_deployment_that_speaks_http_is_told_what_its_settings_lack(
+    init: Init, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = init()
+    certificate, key = Authority(tmp_path).certificate(NAME)
+    before = (home.root / ".env").read_text()
+    with pytest.raises(Trouble):
+        init("--tls-cert", str(certificate), "--tls-key", str(key))
+    said = capsys.readouterr().err
+    assert "does not say yet" in said
+    assert (home.root / ".env").read_text() == before
+    (home.root / ".env").write_text(before + said[said.index("COMPOSE_FILE=") :])
+    init("--tls-cert", str(certificate), "--tls-key", str(key))
+
+
+def test_the_gateway_in_containers_speaks_https_when_told(
+    init: Init, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = init()
+    certificate, key = Authority(tmp_path).certificate(NAME)
+    monkeypatch.setattr(jobs, "_SECRETS", home.root / "secrets")
+    monkeypatch.setattr(jobs, "_VOLUMES", tmp_path / "volumes")
+    for folder in ("gateway", "broker-settings"):
+        (tmp_path / "volumes" / folder).mkdir(parents=True)
+    told = {"LINLI_TLS_CERT": str(certificate), "LINLI_TLS_KEY": str(key), "LINLI_DOMAIN": NAME, "LINLI_PORT": "8443"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    run(["job", "configure"])
+    static = json.loads((tmp_path / "volumes/gateway/traefik.yml").read_text())
+    assert static["entryPoints"]["websecure"]["address"] == ":8443"
+    assert static["entryPoints"]["plain"]["http"]["redirections"]["entryPoint"]["to"] == ":8443"
+    routes = json.loads((tmp_path / "volumes/gateway/routes.yml").read_text())
+    assert routes["tls"]["stores"]["default"]["defaultCertificate"]["certFile"] == str(certificate)
+    assert routes["http"]["routers"]["tickets"]["entryPoints"] == ["web", "websecure"]
+    overlay = yaml.safe_load((home.root / "tls.yml").read_text())["services"]
+    assert set(told) | {"LINLI_ACME_EMAIL"} == set(overlay["configure"]["environment"])
+    assert overlay["gateway"]["ports"][0].endswith(":8081")

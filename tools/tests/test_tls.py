@@ -175,7 +175,15 @@ def test_a_certificate_that_can_not_be_served_is_refused_before_anything_starts(
 
 
 @pytest.mark.parametrize(
-    "said", [("c", "", "", ""), ("", "k", "", ""), ("", "", "e", ""), ("", "", "", "d"), ("c", "k", "e", "d")]
+    "said",
+    [
+        ("c", "", "", ""),
+        ("", "k", "", ""),
+        ("", "", "e", ""),
+        ("", "", "", "d"),
+        ("c", "k", "e", "d"),
+        ("c", "", "e", "d"),
+    ],
 )
 def test_half_of_what_https_needs_is_no_wish(said: tuple[str, str, str, str]) -> None:
     with pytest.raises(Trouble, match="either a certificate"):

@@ -41,7 +41,11 @@ class Home:
         root = Path(os.environ.get("LINLI_HOME") or PROJECT / ".linli").absolute()
         address = os.environ.get("LINLI_URL", "").rstrip("/")
         if (root / ".env").exists():
-            return cls(root, int(dotenv_values(root / ".env")["LINLI_PORT"] or _DEFAULT_PORT), address)
+            said = dotenv_values(root / ".env")
+            port = int(said["LINLI_PORT"] or _DEFAULT_PORT)
+            if domain := said.get("LINLI_DOMAIN"):  # it speaks HTTPS, and its certificate is for this name
+                address = address or f"https://{domain}:{port}".removesuffix(":443")
+            return cls(root, port, address)
         remembered = root / "run" / "port"
         port = int(remembered.read_text()) if remembered.exists() else (wished_port() or _DEFAULT_PORT)
         return cls(root, port, address)

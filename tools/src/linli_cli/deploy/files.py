@@ -10,6 +10,7 @@ from linli_cli.home import PROJECT
 _HERE: Final = PROJECT / "deploy"
 _SOURCES: Final = {
     "compose.yml": _HERE / "compose.yml",
+    "tls.yml": _HERE / "tls.yml",
     "observability": _HERE / "observability",
     "runbooks": PROJECT / "docs" / "runbooks",
 }

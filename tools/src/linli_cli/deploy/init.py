@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from linli_cli.console import Trouble, err
-from linli_cli.deploy import checks, files, keys
+from linli_cli.deploy import checks, files, https, keys
 from linli_cli.deploy.bundle import unpack
 from linli_cli.home import PROJECT, Home
 
@@ -27,7 +27,7 @@ LINLI_MIRROR={mirror}
 # The same mirror for all other images there, such as mirror.example.gov.cn/
 LINLI_HUB={hub}
 
-# Where the gateway takes requests. It speaks HTTP: on another address than loopback, put TLS in front of it.
+# Where the gateway takes requests. On another address than loopback let it speak HTTPS, or put TLS in front of it.
 LINLI_ADDRESS={address}
 LINLI_PORT={port}
 
@@ -51,6 +51,11 @@ def init(  # noqa: PLR0913, PLR0917 one option each
     from_bundle: Annotated[
         Path | None, typer.Option(help="Take images and files from what `linli bundle` wrote 离线包", exists=True)
     ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate with its chain, PEM 证书", dir_okay=False)] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key 证书私钥", dir_okay=False)] = None,
+    acme_email: Annotated[str, typer.Option(help="Get a certificate by ACME; who is written to ACME 邮箱")] = "",
+    domain: Annotated[str, typer.Option(help="For which name ACME 域名")] = "",
+    http_port: Annotated[int, typer.Option(min=1, max=65535, help="Sends to HTTPS 跳转端口")] = 80,
     *,
     observability: Annotated[bool, typer.Option("--observability", help="Pass traces and metrics on 启用监控")] = False,
     check: Annotated[bool, typer.Option(help="Look at memory, port and Compose first 检查环境")] = True,
@@ -59,6 +64,7 @@ def init(  # noqa: PLR0913, PLR0917 one option each
     home = Home(folder.absolute(), port)
     settings = home.root / ".env"
     known = settings.exists()
+    secure = https.wished(tls_cert, tls_key, acme_email, domain)
     if known and not (home.root / "secrets" / "master_key").exists():
         raise Trouble(
             f"{home.root} is set up, but its master key is gone: without it no personal data can be read.",
@@ -69,22 +75,28 @@ def init(  # noqa: PLR0913, PLR0917 one option each
         checks.compose()
         checks.memory()
         if not known:
-            checks.port(address, port)
+            for number in (port, http_port) if secure else (port,):
+                checks.port(address, number)
     home.run.mkdir(parents=True, exist_ok=True)
     if from_bundle:
         bundled = unpack(from_bundle, home.root)
         tag = tag or bundled
     (home.root / "secrets").mkdir(mode=0o700, exist_ok=True)
     keys.make(home)
+    https.lay(home, secure)
     files.add(home.root)
     if known:
+        https.require_known(settings, secure, http_port)
         err.print(f"{settings} is there and stays as it is.  已存在，保持不变。")
     else:
         values = {"port": port, "address": address, "project": project, "tag": tag or version("linli")}
         settings.touch(mode=0o600)
         values |= {"registry": registry, "mirror": mirror, "hub": mirror.removesuffix("library/")}
         values["watched"] = "" if observability else "# "
-        settings.write_text(_ENVIRONMENT.format(**values) + _bundled_images(home.root), encoding="utf-8")
+        settings.write_text(
+            _ENVIRONMENT.format(**values) + https.settings(secure, http_port) + _bundled_images(home.root),
+            encoding="utf-8",
+        )
     err.print(f"[green]✓[/] {home.root}", soft_wrap=True)
     err.print(f"  Back up 请备份: {home.root / 'secrets'}", soft_wrap=True)
     err.print(f"  Go on 下一步: cd {home.root} && docker compose up -d --wait", soft_wrap=True)

@@ -15,11 +15,14 @@ from linli_cli.console import Trouble
 from linli_cli.deploy import keys, placement
 from linli_cli.home import APPS
 from linli_cli.stack import database, gateway, streams
+from linli_cli.stack.tls import Tls
 
 _SECRETS = Path("/run/secrets")
 _VOLUMES = Path("/volumes")
 _GATEWAY_SEES = Path("/etc/traefik")
 """Where the gateway finds the volume that this job writes to."""
+_CERTIFICATES = Path("/certificates/acme.json")
+_HTTPS = 443
 
 app = typer.Typer(add_completion=False)
 
@@ -40,9 +43,11 @@ def configure() -> None:
         monitor="127.0.0.1:8222",
         store="/data",
     )
+    port = int(os.environ.get("LINLI_PORT") or _HTTPS)
+    tls = Tls.wished(secure=":8443", plain=":8081", port=port, store=_CERTIFICATES)
     for path, content in (
-        ("gateway/traefik.yml", gateway.static(":8080", "127.0.0.1:8082", _GATEWAY_SEES / "routes.yml")),
-        ("gateway/routes.yml", gateway.routes(addresses)),
+        ("gateway/traefik.yml", gateway.static(":8080", "127.0.0.1:8082", _GATEWAY_SEES / "routes.yml", tls)),
+        ("gateway/routes.yml", gateway.routes(addresses, tls)),
         ("broker-settings/nats.conf", broker),
     ):
         draft = _VOLUMES / f"{path}.draft"

@@ -7,8 +7,9 @@ from pathlib import Path
 from linli_cli.home import APPS, CONSOLE, PROJECT, Home
 from linli_cli.stack import database, gateway, streams
 from linli_cli.stack.supervisor import BIN, Program
+from linli_cli.stack.tls import WISHES
 
-_OWN = {"LINLI_HOME", "LINLI_PORT", "LINLI_RATE_LIMIT", "LINLI_STACK", "LINLI_URL"}
+_OWN = {"LINLI_HOME", "LINLI_PORT", "LINLI_RATE_LIMIT", "LINLI_STACK", "LINLI_URL", *WISHES}
 """Read by the command line itself; everything else of LINLI_ and OTEL_ is for the services."""
 SETTLED_SECONDS = 4
 
@@ -16,6 +17,7 @@ SETTLED_SECONDS = 4
 def configure(home: Home) -> list[Program]:
     """Write the parts' configuration files and list the processes, in the order they start in."""
     gateway.write(home)
+    tls = gateway.embedded_tls(home)
     nats = home.run / "nats.conf"
     nats.touch(mode=0o600)  # it carries passwords
     content = streams.server_configuration(
@@ -50,7 +52,7 @@ def configure(home: Home) -> list[Program]:
             [str(BIN / "traefik"), f"--configFile={home.run / 'gateway.yml'}"],
             order=40,
             port=home.port,
-            environment=stamp(home.run / "gateway.yml"),
+            environment=stamp(home.run / "gateway.yml", *(tls.files if tls else [])),
         ),
     ]
 
@@ -74,6 +76,8 @@ def ports(home: Home, programs: list[Program]) -> dict[str, list[int]]:
     found = {program.name: [program.port] for program in programs}
     found["nats"].append(home.monitor_port)
     found["gateway"].append(home.ping_port)
+    if tls := gateway.embedded_tls(home):
+        found["gateway"] += tls.ports
     return found
 
 

@@ -9,6 +9,7 @@ from rich.text import Text
 from linli_cli.console import out
 from linli_cli.home import SERVICES, Home
 from linli_cli.identity import token_of
+from linli_cli.stack.gateway import embedded_tls
 from linli_cli.trace import newest
 
 _TICKET = "POST /tickets/v1/tickets"
@@ -20,6 +21,8 @@ def show(home: Home, seconds: float) -> None:
     table = Table.grid(padding=(0, 3))
     table.add_column(style="bold")
     table.add_row("Address 地址", home.url)
+    if tls := embedded_tls(home):
+        table.add_row("HTTPS", f"https://127.0.0.1:{tls.port}")
     table.add_row("Docs 接口文档", f"{home.url}/docs")
     table.add_row("APIs 接口", f"{home.url}/<service>/v1/...  [dim]{' '.join(SERVICES)}[/]")
     table.add_row("Roles 角色", "resident volunteer grid_worker department_staff community_manager")

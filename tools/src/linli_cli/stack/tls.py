@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from linli_cli.console import Trouble
 
+WISHES: Final = ("LINLI_TLS_CERT", "LINLI_TLS_KEY", "LINLI_ACME_EMAIL", "LINLI_DOMAIN")
 _RESOLVER: Final = "acme"
 
 
@@ -24,6 +25,16 @@ class Certificate:
 
     file: Path
     key: Path
+
+    @property
+    def domain(self) -> str:
+        """The first name it is good for; empty when it is for none."""
+        leaf = x509.load_pem_x509_certificates(self.file.read_bytes())[0]
+        try:
+            names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except x509.ExtensionNotFound:
+            return ""
+        return next(iter(names.get_values_for_type(x509.DNSName)), "").removeprefix("*.")
 
     def check(self) -> None:
         """Refuse what Traefik would pass over in silence, serving a certificate of its own making.
@@ -81,9 +92,18 @@ class Tls:
         Raises:
             Trouble: when they are half said, said twice, or can't be used.
         """
-        names = ("LINLI_TLS_CERT", "LINLI_TLS_KEY", "LINLI_ACME_EMAIL", "LINLI_DOMAIN")
-        found = source(*(os.environ.get(name, "") for name in names))
+        found = source(*(os.environ.get(name, "") for name in WISHES))
         return None if found is None else cls(found, secure, plain, port, store)
+
+    @property
+    def ports(self) -> list[int]:
+        """The two ports it takes."""
+        return [int(door.rpartition(":")[2]) for door in (self.secure, self.plain)]
+
+    @property
+    def files(self) -> list[Path]:
+        """What the gateway reads once, when it starts."""
+        return [self.source.file, self.source.key] if isinstance(self.source, Certificate) else []
 
     def doors(self, common: dict[str, Any]) -> dict[str, Any]:
         """Give Traefik's entry points besides `web`, from what they all have in common."""
@@ -129,7 +149,7 @@ def source(certificate: str, key: str, email: str, domain: str) -> Certificate |
     """
     if not (certificate or key or email or domain):
         return None
-    if certificate and key and not (email or domain):
+    if certificate and key and not email:
         found = Certificate(Path(certificate).absolute(), Path(key).absolute())
         found.check()
         return found
