@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 
 from directory.api import clients, oauth, pages, places, staff, units
+from directory.attempts import Attempts
 from directory.idtokens import ProviderKeys
 from directory.keys import SigningKeys
 from directory.oauth import OAuthError
@@ -25,6 +26,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.signing_keys = SigningKeys(MasterKeys(settings.master_key.get_secret_value()))
     app.state.provider_keys = ProviderKeys()
+    app.state.attempts = Attempts()
     app.add_exception_handler(OAuthError, oauth.on_oauth_error)
     pages.mount_assets(app)
     return app

@@ -1,6 +1,7 @@
 """The words of OAuth 2.0: its errors (RFC 6749), its requests and the grants they ask for (RFC 8693)."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -12,6 +13,7 @@ TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noq
 ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 a name
 JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 ID_TOKEN: Final = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 a name
+UNAUTHORIZED: Final = HTTPStatus.UNAUTHORIZED.value
 _FIELDS: Final = 30
 
 
@@ -22,12 +24,16 @@ class OAuthError(Exception):
         error: one of the codes that RFC 6749 and RFC 8693 know.
         description: what to do about it, in ASCII as the RFC wants it.
         status: of the answer.
+        district: whose app or people it concerns, as far as that is known; 0 otherwise.
+        headers: of the answer.
     """
 
-    def __init__(self, error: str, description: str, status: int = 400) -> None:
+    def __init__(self, error: str, description: str, status: int = 400, *, district: int = 0) -> None:
         self.error = error
         self.description = description
         self.status = status
+        self.district = district
+        self.headers: dict[str, str] = {"WWW-Authenticate": 'Basic realm="linli"'} if status == UNAUTHORIZED else {}
         super().__init__(description)
 
 
@@ -36,9 +42,16 @@ def invalid_request(description: str) -> OAuthError:
     return OAuthError("invalid_request", description)
 
 
-def invalid_client() -> OAuthError:
+def invalid_client(district: int = 0) -> OAuthError:
     """Make the error for a client that is unknown, disabled or has another secret: all look the same."""
-    return OAuthError("invalid_client", "client authentication failed", 401)
+    return OAuthError("invalid_client", "client authentication failed", UNAUTHORIZED, district=district)
+
+
+def too_many(seconds: int) -> OAuthError:
+    """Make the error for a client whose secret was wrong too often, whether it is right this time or not."""
+    error = OAuthError("temporarily_unavailable", f"too many wrong secrets; try again in {seconds} seconds", 429)
+    error.headers["Retry-After"] = str(seconds)
+    return error
 
 
 def invalid_grant(description: str) -> OAuthError:

@@ -7,8 +7,12 @@ from urllib.parse import unquote_plus
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from opentelemetry import metrics, trace
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from directory import oauth
+from directory.attempts import Attempts
 from directory.idtokens import Claimed, ProviderKeys, verify
 from directory.keys import JWKS_MAX_AGE, TOKEN_LIFE, SigningKeys
 from directory.oauth import Grant, OAuthError, invalid_client, invalid_request
@@ -17,6 +21,9 @@ from linli.db import Scope, transaction
 
 router = APIRouter(prefix="/directory", tags=["oauth"])
 
+_failed: Final = metrics.get_meter("linli").create_counter(
+    "linli.signins.failed", "{signin}", "Token requests that were refused"
+)
 _PUBLIC: Final = {"Cache-Control": f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"}
 _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _FORM: Final[dict[str, Any]] = {
@@ -69,9 +76,12 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 async def on_oauth_error(_: Request, error: Exception) -> JSONResponse:
     """Answer a refused token request the way RFC 6749 wants it."""
     assert isinstance(error, OAuthError)  # noqa: S101 registered for it
-    challenge = {"WWW-Authenticate": 'Basic realm="linli"'} if error.status == 401 else {}  # noqa: PLR2004
+    # Who it was is nobody's business: an attacker may make up names, and somebody may type a secret for one.
+    facts = {"reason": error.error, "district": str(error.district)}
+    _failed.add(1, facts)
+    trace.get_current_span().set_attributes({"linli.district": error.district, "linli.signin.failed": error.error})
     body = {"error": error.error, "error_description": error.description}
-    return JSONResponse(body, error.status, {**_NO_STORE, **challenge})
+    return JSONResponse(body, error.status, {**_NO_STORE, **error.headers})
 
 
 @router.post("/oauth/token", openapi_extra={"requestBody": _FORM}, responses=_ANSWERS)
@@ -91,7 +101,7 @@ async def token(request: Request) -> JSONResponse:
             if client is None:
                 raise invalid_client()
             async with transaction(state.sessions, Scope.issuer()) as session:
-                app = await operations.authenticate(session, *client)
+                app = await _authenticated(request, session, *client)
             grant, issued = operations.grant_app(app, form.get("scope")), {}
         case oauth.TOKEN_EXCHANGE:
             grant, issued = await _exchange(request, form, client), {"issued_token_type": oauth.ACCESS_TOKEN}
@@ -125,14 +135,31 @@ async def _exchange(request: Request, form: dict[str, str], client: tuple[str, s
         raise OAuthError("invalid_target", f"the only audience is {state.settings.token_audience}")
     claimed = Claimed.of(subject_token)
     async with transaction(state.sessions, Scope.issuer()) as session:
-        app = None if client is None else await operations.authenticate(session, *client)
+        app = None if client is None else await _authenticated(request, session, *client)
         provider = await operations.provider_of(session, claimed)
     # No connection is held while the provider's keys are fetched from afar.
     provider_keys: ProviderKeys = state.provider_keys
-    key = await provider_keys.find(claimed, provider.jwks, provider.jwks_uri)
-    believed = verify(claimed, key, issuer=provider.issuer, audience=provider.audience)
-    async with transaction(state.sessions, Scope.issuer()) as session:
-        return await operations.grant_person(session, provider, believed, app, form.get("scope"))
+    try:
+        key = await provider_keys.find(claimed, provider.jwks, provider.jwks_uri)
+        believed = verify(claimed, key, issuer=provider.issuer, audience=provider.audience)
+        async with transaction(state.sessions, Scope.issuer()) as session:
+            return await operations.grant_person(session, provider, believed, app, form.get("scope"))
+    except OAuthError as error:
+        error.district = provider.district
+        raise
+
+
+async def _authenticated(request: Request, session: AsyncSession, client_id: str, secret: str) -> Row[Any]:
+    attempts: Attempts = request.app.state.attempts
+    address = request.client.host if request.client else ""
+    attempts.check(client_id, secret, address)
+    try:
+        app = await operations.authenticate(session, client_id, secret)
+    except OAuthError:
+        attempts.wrong(client_id, address)
+        raise
+    attempts.right(client_id, secret)
+    return app
 
 
 def _client(authorization: str | None, form: dict[str, str]) -> tuple[str, str] | None:

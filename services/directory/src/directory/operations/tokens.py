@@ -44,7 +44,7 @@ async def authenticate(session: AsyncSession, client_id: str, secret: str) -> Ro
     query = select(AppClient.district, AppClient.id, AppClient.unit, AppClient.roles, AppClient.secret_sha256)
     app = (await session.execute(query.where(AppClient.id == id_, AppClient.active))).one_or_none()
     if not hmac.compare_digest(digest(secret), app.secret_sha256 if app else _UNKNOWN) or app is None:
-        raise invalid_client()
+        raise invalid_client(app.district if app else 0)
     return app
 
 
