@@ -170,7 +170,8 @@ class Relay:
                     headers: dict[str, str] = json.loads(row["headers"])
                     spans.append(self._span(row, headers))
                     propagate.inject(headers, trace.set_span_in_context(spans[-1]))
-                    headers["Nats-Msg-Id"] = str(row["event_id"])
+                    # What is told again on purpose has another: the broker drops what it has seen within two minutes.
+                    headers.setdefault("Nats-Msg-Id", str(row["event_id"]))
                     acks.append(await js.publish_async(row["subject"], row["payload"], headers=headers))
                 await asyncio.gather(*acks)
         except BaseException as error:

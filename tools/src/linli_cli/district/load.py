@@ -159,7 +159,7 @@ class _Loading:
         else:
             rows = await _copy(connection, table.name, table, chunks)
         if table.name == "outbox":
-            await retell.rename(connection, self._header)
+            await retell.rename(connection, self._district)
         return rows, chunks
 
     async def _check(

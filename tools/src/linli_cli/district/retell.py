@@ -36,8 +36,7 @@ WHERE created_at > $2::timestamptz - interval '30 days' AND EXISTS (
 ORDER BY id"""
 # The same events may have gone out on this broker a moment ago, and it drops what it has seen within two minutes.
 _RENAME: Final = """
-UPDATE outbox SET headers = headers || jsonb_build_object('Nats-Msg-Id', event_id || '/' || $2::text)
-WHERE district = $1"""
+UPDATE outbox SET headers = headers || jsonb_build_object('Nats-Msg-Id', gen_random_uuid()) WHERE district = $1"""
 _HANDLED: Final = """
 SELECT event_id FROM inbox WHERE district = $1 AND consumer = $2
 UNION SELECT event_id FROM dead_letter WHERE district = $1 AND consumer = $2 AND event_id IS NOT NULL"""
@@ -82,9 +81,9 @@ async def tell_again(
     return int(status.split()[-1])
 
 
-async def rename(connection: asyncpg.Connection, header: Header) -> None:
+async def rename(connection: asyncpg.Connection, district: int) -> None:
     """Let what is in the outbox go out under a name that is new to the broker; inboxes know it by its id."""
-    await connection.execute(_RENAME, header.district, str(header.id))
+    await connection.execute(_RENAME, district)
 
 
 async def _handled(connection: asyncpg.Connection, district: int, consumer: str) -> AsyncIterator[tuple[str, UUID]]:
