@@ -25,6 +25,7 @@ COMMANDS = {
     "trace": "linli_cli.trace:trace",
     "import": "linli_cli.divisions:app",
     "district": "linli_cli.district.commands:app",
+    "audit": "linli_cli.audit:app",
     "seed": "linli_cli.seed:seed",
     "demo": "linli_cli.demo:demo",
 }
