@@ -1,8 +1,10 @@
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 from libs.common.tests.conftest import DISTRICT, GRID, Chassis, opened, record
 from nats.js import JetStreamContext
+from opentelemetry import trace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,8 +14,12 @@ from linli.events import Event
 from linli.events.directory import UnitChanged
 from linli.events.tickets import TicketOpened, TicketRated
 from linli.inbox import Subscriptions
+from linli.models import KnownUnit
 from linli.streams import ensure_streams
 from linli.testing import eventually
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 @pytest.fixture
@@ -112,6 +118,78 @@ async def test_a_message_that_always_fails_becomes_a_dead_letter_and_stops_nobod
     assert letter["district"] == DISTRICT
     assert letter["error"] == "ValueError: can't be"
     assert sorted(await chassis.effects()) == sorted(event.id for event in good)
+
+
+async def test_events_that_wait_share_transactions_and_each_stays_in_its_trace(chassis: Chassis) -> None:
+    subscriptions = Subscriptions("points")
+    traces: dict[UUID, int] = {}
+    transactions: set[int] = set()
+
+    @subscriptions.on(TicketOpened)
+    async def note(session: AsyncSession, event: TicketOpened) -> None:
+        traces[event.id] = trace.get_current_span().get_span_context().trace_id
+        transactions.add(await session.scalar(text("SELECT pg_current_xact_id()::text::bigint")) or 0)
+        await record(session, event)
+
+    await chassis.prepare(subscriptions)
+    events = [opened() for _ in range(60)]
+    async with chassis.connection() as client:
+        js = client.jetstream()
+        for number, event in enumerate(events, 1):
+            await send(js, event, traceparent=f"00-{number:032x}-{number:016x}-01", twice=number % 2)
+        async with chassis.consuming(subscriptions):
+            await eventually(lambda: settled(js))
+    assert [traces[event.id] for event in events] == list(range(1, 61))
+    assert await chassis.effects() == [event.id for event in events]
+    assert len(transactions) < 10
+
+
+async def test_one_that_fails_among_many_takes_none_of_them_with_it(
+    chassis: Chassis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "_delay", at_once)
+    subscriptions = Subscriptions("points")
+    events = [opened() for _ in range(60)]
+
+    @subscriptions.on(TicketOpened)
+    async def choke(session: AsyncSession, event: TicketOpened) -> None:
+        await record(session, event)
+        if event.id == events[30].id:
+            raise ValueError("can't be")
+
+    await chassis.prepare(subscriptions)
+    async with chassis.connection() as client:
+        js = client.jetstream()
+        for event in events:
+            await send(js, event)
+        async with chassis.consuming(subscriptions):
+            await eventually(lambda: settled(js))
+    assert sorted(await chassis.effects()) == sorted(event.id for event in events if event is not events[30])
+    assert await chassis.count("dead_letter") == 1
+
+
+async def test_an_event_finds_what_the_one_before_it_has_written(chassis: Chassis) -> None:
+    """They share a session, whose memory of rows would hide what a statement changed meanwhile."""
+    subscriptions = Subscriptions("points", known_units=True)
+    seen: list[str] = []
+
+    @subscriptions.on(TicketOpened)
+    async def rename(session: AsyncSession, event: TicketOpened) -> None:
+        unit = await session.get_one(KnownUnit, (event.district, event.unit))
+        seen.append(unit.name)
+        await session.execute(text("UPDATE known_unit SET name = name || 'I'"))
+
+    await chassis.prepare(subscriptions)
+    await chassis.database.execute(
+        "INSERT INTO known_unit VALUES ($1, $2, 'grid', '', true, 1)", DISTRICT, units.parse(GRID)
+    )
+    async with chassis.connection() as client:
+        js = client.jetstream()
+        for _ in range(5):
+            await send(js, opened())
+        async with chassis.consuming(subscriptions):
+            await eventually(lambda: settled(js))
+    assert seen == ["", "I", "II", "III", "IIII"]
 
 
 @pytest.mark.parametrize(

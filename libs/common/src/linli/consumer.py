@@ -10,7 +10,7 @@ import random
 import traceback
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Final
 
 import asyncpg
@@ -18,7 +18,8 @@ import nats
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from opentelemetry import propagate, trace
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -38,6 +39,8 @@ DELIVERIES: Final = 8
 """How often a message is tried before it is a dead letter."""
 _IN_HAND: Final = 100
 _IN_HAND_STATES: Final = 500
+_TOGETHER: Final = 25
+"""Events of one kind and district that share a transaction: what it costs to begin and commit is paid once."""
 _FETCH_FOR: Final = 2.0
 _HANDLE_WITHIN: Final = 25.0
 """Less than the 30 s after which the broker would deliver again."""
@@ -98,7 +101,9 @@ class Puller:
         self._subscriptions = subscriptions
         self._sessions = sessions
         self._lane = lane
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._held = 0
+        self._freed = asyncio.Event()
         self._ending = False
         self._lag = 0
 
@@ -121,8 +126,8 @@ class Puller:
 
     async def finish(self) -> None:
         """End what was begun and give back what was not."""
-        if self._in_hand:
-            await asyncio.wait(self._in_hand, timeout=_END_WITHIN)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_END_WITHIN)
 
     async def _pull(self) -> None:
         js = await self._broker.jetstream()
@@ -133,24 +138,25 @@ class Puller:
                 if self.consumer.keeps_state:
                     await self._settle(messages)
                     continue
-                for message in messages:
-                    task = asyncio.create_task(self._settle([message]))
-                    self._in_hand.add(task)
-                    task.add_done_callback(self._in_hand.discard)
+                task = asyncio.create_task(self._settle(messages))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
         finally:
             with suppress(nats.errors.Error):
                 await subscription.unsubscribe()
 
     async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> list[Msg]:
-        if len(self._in_hand) >= _IN_HAND:
-            await asyncio.wait(self._in_hand, return_when=asyncio.FIRST_COMPLETED)
-        room = _IN_HAND_STATES if self.consumer.keeps_state else _IN_HAND - len(self._in_hand)
+        while self._held >= _IN_HAND:
+            self._freed.clear()
+            await self._freed.wait()
+        room = _IN_HAND_STATES if self.consumer.keeps_state else _IN_HAND - self._held
         try:
             messages = await subscription.fetch(room, timeout=_FETCH_FOR)
         except TimeoutError:  # nats-py raises its own, and at times the builtin one that it derives from
             await self._broker.jetstream()  # Raises when the silence is a lost connection.
             messages = []
         self._lag = messages[-1].metadata.num_pending if messages else 0
+        self._held += len(messages)
         return messages
 
     async def _settle(self, messages: list[Msg]) -> None:
@@ -163,9 +169,24 @@ class Puller:
             except Unreadable as error:
                 async with self._lane(district_of(message.subject)).slots:
                     await self._bury(message, error)
+                self._let_go(1)
             else:
                 together[type(event), event.district].append((message, event))
-        await asyncio.gather(*map(self._act, together.values()))
+        await asyncio.gather(*map(self._act_in_order, together.values()))
+
+    async def _act_in_order(self, events: list[tuple[Msg, Event]]) -> None:
+        """Act on events of one contract and one district, as many in a transaction as is good for those who wait."""
+        size = _IN_HAND_STATES if self.consumer.keeps_state else _TOGETHER
+        for first in range(0, len(events), size):
+            group = events[first : first + size]
+            try:
+                await self._act(group)
+            finally:
+                self._let_go(len(group))
+
+    def _let_go(self, messages: int) -> None:
+        self._held -= messages
+        self._freed.set()
 
     async def _act(self, group: list[tuple[Msg, Event]]) -> None:
         message, event = group[0]
@@ -189,12 +210,42 @@ class Puller:
 
     async def _handle(self, group: list[tuple[Msg, Event]]) -> Exception | None:
         """Do what is to be done, and acknowledge; gives what went wrong."""
-        message, event = group[0]
+        messages = {event.id: message for message, event in group}
+        one_span = len(group) == 1 or self.consumer.keeps_state
+        spans: list[Span] = []
+
+        def begun(event: Event) -> AbstractContextManager[Span]:
+            message = messages[event.id]
+            # What is kept at once has many causes, and is part of nobody's trace.
+            cause = Context() if one_span and len(group) > 1 else propagate.extract(message.headers or {})
+            spans.append(self._span(message, event, cause, len(group)))
+            return trace.use_span(spans[-1], record_exception=False, set_status_on_exception=False)
+
+        failed: Exception | None = None
+        events = [event for _, event in group]
+        try:
+            async with asyncio.timeout(_HANDLE_WITHIN) as deadline:
+                if one_span:
+                    with begun(events[0]):  # the transaction is part of its trace
+                        await self._subscriptions.handle(self._sessions, events)
+                else:
+                    await self._subscriptions.handle(self._sessions, events, begun)
+        except Exception as error:  # noqa: BLE001 a handler may fail in any way, and the message must be settled
+            failed = TooSlow(f"took more than {_HANDLE_WITHIN:.0f} s") if deadline.expired() else error
+        else:
+            for done, _ in group:
+                await self._answer(done.ack())
+        for span in spans:  # now that it is known what came of it
+            if failed:
+                span.set_status(Status(StatusCode.ERROR, type(failed).__name__))
+            span.end()
+        return failed
+
+    def _span(self, message: Msg, event: Event, cause: Context, together: int) -> Span:
         destination = template(message.subject)
-        with tracer.start_as_current_span(
+        return tracer.start_span(
             f"process {destination}",
-            # Many messages have many causes; one has one, and is part of its trace.
-            context=propagate.extract(message.headers or {}) if len(group) == 1 else None,
+            context=cause,
             kind=SpanKind.CONSUMER,
             attributes={
                 "messaging.system": "nats",
@@ -203,23 +254,13 @@ class Puller:
                 "messaging.destination.name": message.subject,
                 "messaging.destination.template": destination,
                 "messaging.consumer.group.name": self.consumer.name,
-                "messaging.batch.message_count": len(group),
+                "messaging.batch.message_count": together,
                 "messaging.message.id": str(event.id),
                 "linli.district": event.district,
                 "linli.aggregate": event.aggregate,
                 "linli.delivery": message.metadata.num_delivered,
             },
-            record_exception=False,
-        ) as span:
-            try:
-                async with asyncio.timeout(_HANDLE_WITHIN) as deadline:
-                    await self._subscriptions.handle(self._sessions, [event for _, event in group])
-            except Exception as error:  # noqa: BLE001 a handler may fail in any way, and the message must be settled
-                span.set_status(Status(StatusCode.ERROR, type(error).__name__))
-                return TooSlow(f"took more than {_HANDLE_WITHIN:.0f} s") if deadline.expired() else error
-            for done, _ in group:
-                await self._answer(done.ack())
-            return None
+        )
 
     async def _failed(self, message: Msg, event: Event, error: Exception) -> None:
         delivery = message.metadata.num_delivered

@@ -5,8 +5,10 @@ a copy of others' state needs no such row: it compares sequences, and takes many
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from uuid import UUID
 
 from sqlalchemy import Integer, Text, Uuid, column, table
 from sqlalchemy.dialects.postgresql import insert
@@ -20,6 +22,8 @@ from linli.known_units import keep_units
 E = TypeVar("E", bound=Event)
 On = Callable[[AsyncSession, E], Awaitable[None]]
 Keep = Callable[[AsyncSession, list[E]], Awaitable[None]]
+Around = Callable[[Event], AbstractContextManager[Any]]
+_Handler = Callable[[AsyncSession, list[E], Around], Awaitable[None]]
 
 _INBOX = table("inbox", column("district", Integer), column("consumer", Text), column("event_id", Uuid))
 
@@ -66,10 +70,10 @@ class Subscriptions:
     def __init__(self, service: str, *, known_units: bool = False) -> None:
         self.service = service
         self.known_units = known_units
-        self._handlers: dict[type[Event], Keep[Any]] = {}
+        self._handlers: dict[type[Event], _Handler[Any]] = {}
         self._since: dict[type[Event], str] = {}
         if known_units:
-            self._add(UnitChanged, keep_units, state=True)
+            self.state(UnitChanged)(keep_units)
 
     def on(self, contract: type[E], *, since: str = "") -> Callable[[On[E]], On[E]]:
         """Register what to do when this happens: `async def handler(session, event)`, once for each event.
@@ -82,10 +86,16 @@ class Subscriptions:
         """
 
         def register(handler: On[E]) -> On[E]:
-            async def one_by_one(session: AsyncSession, events: list[E]) -> None:
+            async def one_by_one(session: AsyncSession, events: list[E], around: Around) -> None:
+                new = await self._new(session, events)
                 for event in events:
-                    if await self._is_new(session, event):
-                        await handler(session, event)
+                    if event.id in new:
+                        new.remove(event.id)  # it may be there twice, when it was delivered again
+                        with around(event):
+                            await handler(session, event)
+                            await session.flush()
+                        # What one event read is not what the next one finds: it may have been changed by a statement.
+                        session.expunge_all()
 
             self._add(contract, one_by_one, state=False)
             self._since[contract] = since
@@ -97,12 +107,15 @@ class Subscriptions:
         """Register what keeps a copy of states: `async def keep(session, events)`, all of one district."""
 
         def register(handler: Keep[E]) -> Keep[E]:
-            self._add(contract, handler, state=True)
+            async def at_once(session: AsyncSession, events: list[E], _: Around) -> None:
+                await handler(session, events)
+
+            self._add(contract, at_once, state=True)
             return handler
 
         return register
 
-    def _add(self, contract: type[E], handler: Keep[E], *, state: bool) -> None:
+    def _add(self, contract: type[E], handler: _Handler[E], *, state: bool) -> None:
         if contract in self._handlers:
             raise ValueError(f"{self.service} handles {contract.type} already")
         if contract.state != state:
@@ -125,12 +138,23 @@ class Subscriptions:
             name = "-".join(filter(None, (self.service, publisher, since.replace(".", "_"))))
             yield Consumer(name, stream_of(contracts[0]), contracts)
 
-    async def handle(self, sessions: Sessions, events: Sequence[Event]) -> None:
-        """Act on events of one contract and one district, in one transaction that sees the district."""
-        async with transaction(sessions, Scope.of_district(events[0].district)) as session:
-            await self._handlers[type(events[0])](session, list(events))
+    async def handle(self, sessions: Sessions, events: Sequence[Event], around: Around = nullcontext) -> None:
+        """Act on events of one contract and one district, in one transaction that sees the district.
 
-    async def _is_new(self, session: AsyncSession, event: Event) -> bool:
-        row = {"district": event.district, "consumer": f"{self.service}-{event.publisher}", "event_id": event.id}
-        new = insert(_INBOX).values(row).on_conflict_do_nothing().returning(_INBOX.c.event_id)
-        return await session.scalar(new) is not None
+        Args:
+            sessions: the service's.
+            events: all of them are handled, or none.
+            around: gives a context for the handling of each, when they are handled one by one.
+        """
+        async with transaction(sessions, Scope.of_district(events[0].district)) as session:
+            await self._handlers[type(events[0])](session, list(events), around)
+
+    async def _new(self, session: AsyncSession, events: Sequence[Event]) -> set[UUID]:
+        """Note that events were handled, and tell which were not before."""
+        rows = [
+            {"district": event.district, "consumer": f"{self.service}-{event.publisher}", "event_id": event.id}
+            # In one order, so that two who are told of the same do not wait for each other.
+            for event in sorted(events, key=lambda event: event.id)
+        ]
+        new = insert(_INBOX).values(rows).on_conflict_do_nothing().returning(_INBOX.c.event_id)
+        return set(await session.scalars(new))
