@@ -172,11 +172,13 @@ async def test_an_event_finds_what_the_one_before_it_has_written(chassis: Chassi
     """They share a session, whose memory of rows would hide what a statement changed meanwhile."""
     subscriptions = Subscriptions("points", known_units=True)
     seen: list[str] = []
+    kept: list[KnownUnit] = []
 
     @subscriptions.on(TicketOpened)
     async def rename(session: AsyncSession, event: TicketOpened) -> None:
         unit = await session.get_one(KnownUnit, (event.district, event.unit))
         seen.append(unit.name)
+        kept.append(unit)  # or the session, whose references are weak, would forget it by itself
         await session.execute(text("UPDATE known_unit SET name = name || 'I'"))
 
     await chassis.prepare(subscriptions)
