@@ -49,7 +49,7 @@ compose-test: setup ## Play a day on containers; needs a Docker engine 容器部
 page: $(PAGE) ## Build the console's page 构建运维台页面
 
 page-api: setup ## Write down the API the page is built against 更新页面所用接口
-	$(BIN)/python $(WEB)/describe.py
+	$(BIN)/python tests/console/describe.py
 
 page-test: setup page ## Use the page in a browser; needs Chromium 浏览器测试
 	LINLI_BROWSER_TEST=1 $(BIN)/pytest -n0 -q tests/console $(ARGS)

@@ -12,7 +12,8 @@ from directory.api import units
 from linli import deadletters
 from linli.inbox import Subscriptions
 
-DOCUMENT = Path(__file__).with_name("openapi.json")
+WEB = Path(__file__).parents[2] / "services" / "console" / "web"
+DOCUMENT = WEB / "openapi.json"
 _NOWHERE = SecretStr("postgresql://nobody@localhost/nothing")
 _UNITS = {"/directory/v1/units/{code}", "/directory/v1/units/{code}/children"}
 

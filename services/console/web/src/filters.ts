@@ -1,7 +1,7 @@
 /** What the list of traces is narrowed to; it lives in the address, so that a link carries it. */
-import { useCallback, useMemo } from "react";
-import { useSearchParams } from "react-router";
+import { useMemo } from "react";
 
+import { useAddress } from "./address.ts";
 import type { TraceFilter } from "./api/types.ts";
 
 export const RANGES = { "15m": 15, "1h": 60, "6h": 360, "24h": 1440, "7d": 10_080 } as const;
@@ -11,31 +11,18 @@ const NAMES = ["service", "operation", "unit", "error", "slower_than", "subject"
 export type Name = (typeof NAMES)[number];
 export type Filters = Partial<Record<Name, string>>;
 
-export function useFilters(): [Filters, (change: Filters) => void, () => void] {
-  const [search, setSearch] = useSearchParams();
-  const text = search.toString();
+export function useFilters(): [Filters, (changes: Filters) => void] {
+  const [params, change] = useAddress();
+  const text = params.toString();
   const filters = useMemo(() => {
-    const params = new URLSearchParams(text);
-    return Object.fromEntries(NAMES.flatMap((name) => (params.get(name) ? [[name, params.get(name)]] : []))) as Filters;
+    const given = new URLSearchParams(text);
+    return Object.fromEntries(NAMES.flatMap((name) => (given.get(name) ? [[name, given.get(name)]] : []))) as Filters;
   }, [text]);
-  const change = useCallback(
-    (changes: Filters) =>
-      setSearch(
-        (before) => {
-          const next = new URLSearchParams(before);
-          for (const [name, value] of Object.entries(changes)) {
-            if (value) next.set(name, value);
-            else next.delete(name);
-          }
-          return next;
-        },
-        { replace: true },
-      ),
-    [setSearch],
-  );
-  const clear = useCallback(() => setSearch(new URLSearchParams(), { replace: true }), [setSearch]);
-  return [filters, change, clear];
+  return [filters, change];
 }
+
+/** Nothing narrowed. */
+export const NOTHING: Filters = Object.fromEntries(NAMES.map((name) => [name, ""]));
 
 export const rangeOf = (filters: Filters): Range | "custom" =>
   filters.since ? "custom" : filters.range && filters.range in RANGES ? (filters.range as Range) : DEFAULT_RANGE;

@@ -64,6 +64,8 @@ export async function signInAs(given: Credentials): Promise<void> {
   const response = await fetch("/directory/oauth/token", {
     method: "POST",
     body: new URLSearchParams(form),
+    // The refusal names the Basic scheme: with credentials the browser would ask for them in a window of its own.
+    credentials: "omit",
     signal: AbortSignal.timeout(15_000),
   });
   const answer = (await response.json().catch(() => ({}))) as Record<string, string>;

@@ -11,7 +11,7 @@ const PATIENCE = 30_000;
 export async function authorised(request: Request): Promise<Response> {
   const token = currentToken();
   if (token) request.headers.set("Authorization", `Bearer ${token}`);
-  const response = await fetch(request);
+  const response = await fetch(request, { credentials: "omit" });
   if (response.status === 401) expire(token);
   return response;
 }

@@ -13,15 +13,16 @@ import { idempotencyKey, readable, stateOf, traceOf, type Letter } from "./lette
 
 type Act = "replay" | "discard";
 
-export function DeadLetterDrawer({ letter, close, changed }: { letter: Letter | null; close: () => void; changed: () => void }) {
+export function DeadLetterDrawer({ letter, close, decided }: { letter: Letter | null; close: () => void; decided: () => void }) {
+  const t = useText();
   return (
-    <Drawer open={letter !== null} onClose={close} size={640} destroyOnHidden title={letter && <span className="mono">{letter.subject}</span>} aria-label={letter?.subject ?? ""}>
-      {letter && <Details key={letter.id} letter={letter} changed={changed} />}
+    <Drawer open={letter !== null} onClose={close} size={640} destroyOnHidden title={letter && <span className="mono">{letter.subject}</span>} aria-label={letter?.subject ?? ""} closable={{ "aria-label": t.span.close }}>
+      {letter && <Details key={letter.id} letter={letter} decided={decided} />}
     </Drawer>
   );
 }
 
-function Details({ letter, changed }: { letter: Letter; changed: () => void }) {
+function Details({ letter, decided }: { letter: Letter; decided: () => void }) {
   const t = useText();
   const { message } = App.useApp();
   const act = useMutation({
@@ -36,7 +37,7 @@ function Details({ letter, changed }: { letter: Letter; changed: () => void }) {
     },
     onSuccess: (_, what) => {
       void message.success(what === "replay" ? t.dead.replayDone : t.dead.discardDone);
-      changed();
+      decided();
     },
   });
   const state = stateOf(letter);

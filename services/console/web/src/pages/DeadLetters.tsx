@@ -2,8 +2,8 @@
 import { useQueries, useQueryClient } from "@tanstack/react-query";
 import { Badge, Button, Empty, Segmented, Select, Table, type TableColumnsType } from "antd";
 import { useState } from "react";
-import { useSearchParams } from "react-router";
 
+import { useAddress } from "../address.ts";
 import { apiOf, content } from "../api/client.ts";
 import { Service, Trouble, When } from "../components/parts.tsx";
 import { useText } from "../text/index.ts";
@@ -31,20 +31,10 @@ async function read(service: string, pages: number, signal: AbortSignal): Promis
 export default function DeadLetters() {
   const t = useText();
   const queries = useQueryClient();
-  const [search, setSearch] = useSearchParams();
+  const [search, change] = useAddress();
   const [pages, setPages] = useState(1);
   const service = search.get("service") ?? "";
   const state = STATES.find((name) => name === search.get("state")) ?? "pending";
-  const set = (name: string, value: string): void =>
-    setSearch(
-      (before) => {
-        const next = new URLSearchParams(before);
-        if (value) next.set(name, value);
-        else next.delete(name);
-        return next;
-      },
-      { replace: true },
-    );
 
   const asked = SERVICES.filter((name) => !service || name === service);
   const found = useQueries({
@@ -92,7 +82,7 @@ export default function DeadLetters() {
             placeholder={t.dead.service}
             value={service || null}
             options={SERVICES.map((value) => ({ value, label: value }))}
-            onChange={(value: string | null) => set("service", value ?? "")}
+            onChange={(value: string | null) => change({ service: value ?? "" })}
             allowClear
             style={{ width: 140 }}
           />
@@ -100,7 +90,7 @@ export default function DeadLetters() {
             aria-label={t.dead.state}
             value={state}
             options={STATES.map((value) => ({ value, label: t.dead[value] }))}
-            onChange={(value) => set("state", value === "pending" ? "" : value)}
+            onChange={(value) => change({ state: value === "pending" ? "" : value })}
           />
         </div>
       </header>
@@ -117,7 +107,7 @@ export default function DeadLetters() {
           pagination={{ pageSize: 50, hideOnSinglePage: true, showSizeChanger: false }}
           tableLayout="fixed"
           rowClassName="row"
-          onRow={(letter) => ({ onClick: () => set("letter", letter.id) })}
+          onRow={(letter) => ({ onClick: () => change({ letter: letter.id }) })}
           locale={{
             emptyText: pending ? " " : (
               <Empty description={<>{t.dead.empty}{!all.length && <p className="quiet">{t.dead.emptyHint}</p>}</>} />
@@ -132,8 +122,11 @@ export default function DeadLetters() {
       </section>
       <DeadLetterDrawer
         letter={opened}
-        close={() => set("letter", "")}
-        changed={() => void queries.invalidateQueries({ queryKey: ["dead-letters"] })}
+        close={() => change({ letter: "" })}
+        decided={() => {
+          change({ letter: "" });
+          void queries.invalidateQueries({ queryKey: ["dead-letters"] });
+        }}
       />
     </div>
   );

@@ -6,16 +6,16 @@ import dayjs from "dayjs";
 import { useState } from "react";
 
 import { api, content } from "../api/client.ts";
-import { RANGES, rangeOf, type Filters } from "../filters.ts";
+import { NOTHING, RANGES, rangeOf, type Filters } from "../filters.ts";
 import { useText } from "../text/index.ts";
 import { upTo, useChildren, useUnitNames } from "../units.ts";
 import { useMe } from "../who.ts";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-type Props = { filters: Filters; change: (filters: Filters) => void; clear: () => void };
+type Props = { filters: Filters; change: (changes: Filters) => void };
 
-export function FilterBar({ filters, change, clear }: Props) {
+export function FilterBar({ filters, change }: Props) {
   const t = useText();
   const services = useQuery({
     queryKey: ["services"],
@@ -66,8 +66,8 @@ export function FilterBar({ filters, change, clear }: Props) {
             controls={false}
             style={{ width: 136 }}
             defaultValue={props.value ?? ""}
-            onPressEnter={(event) => props.done(event.currentTarget.value)}
-            onBlur={(event) => props.done(event.currentTarget.value)}
+            onPressEnter={(event) => props.done((event.target as HTMLInputElement).value)}
+            onBlur={(event) => props.done(event.target.value)}
           />
         )}
       />
@@ -116,7 +116,7 @@ export function FilterBar({ filters, change, clear }: Props) {
         />
       )}
       {Object.keys(filters).length > 0 && (
-        <Button type="text" icon={<ClearOutlined />} onClick={clear}>
+        <Button type="text" icon={<ClearOutlined />} onClick={() => change(NOTHING)}>
           {t.filters.clear}
         </Button>
       )}

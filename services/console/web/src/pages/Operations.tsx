@@ -2,8 +2,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { Drawer, Empty, Input, Select, Table, theme, Tooltip, type TableColumnsType } from "antd";
 import { useMemo, useState } from "react";
-import { Link, useSearchParams } from "react-router";
+import { Link } from "react-router";
 
+import { useAddress } from "../address.ts";
 import { api, content } from "../api/client.ts";
 import type { Operation } from "../api/types.ts";
 import { Chart } from "../components/Chart.tsx";
@@ -18,11 +19,12 @@ const CHOICES: Range[] = ["15m", "1h", "6h", "24h"];
 /** Less is noise. */
 const NOTABLE = 0.1;
 
-const change = (now: number, before: number | null | undefined): number | null => (before ? now / before - 1 : null);
+const growth = (now: number, before: number | null | undefined): number | null => (before ? now / before - 1 : null);
+const keyOf = (item: Operation): string => `${item.service} ${item.operation}`;
 
 export default function Operations() {
   const t = useText();
-  const [search, setSearch] = useSearchParams();
+  const [search, change] = useAddress();
   const wished = search.get("range") as Range;
   const range = CHOICES.includes(wished) ? wished : DEFAULT;
   const service = search.get("service") ?? "";
@@ -38,8 +40,7 @@ export default function Operations() {
   const shown = all.filter(
     (item) => (!service || item.service === service) && item.operation.toLowerCase().includes(wanted.trim().toLowerCase()),
   );
-  const opened = all.find((item) => search.get("operation") === item.operation && service === item.service) ?? null;
-  const [looked, setLooked] = useState<Operation | null>(opened);
+  const looked = all.find((item) => keyOf(item) === search.get("looked")) ?? null;
   const longest = Math.max(...shown.map((item) => item.p95), 0);
 
   const columns: TableColumnsType<Operation> = [
@@ -53,7 +54,7 @@ export default function Operations() {
           <span className="name">{item.operation}</span>
         </button>
       ),
-      sorter: (a, b) => `${a.service} ${a.operation}`.localeCompare(`${b.service} ${b.operation}`),
+      sorter: (a, b) => keyOf(a).localeCompare(keyOf(b)),
     },
     { title: t.operations.count, key: "count", width: 90, align: "right", render: (_, item) => <span className="number">{count(item.count)}</span>, sorter: (a, b) => a.count - b.count },
     {
@@ -73,7 +74,7 @@ export default function Operations() {
       width: 104,
       align: "right",
       render: (_, item) => <Change now={item.p95} before={item.yesterday_p95} />,
-      sorter: (a, b) => (change(a.p95, a.yesterday_p95) ?? 0) - (change(b.p95, b.yesterday_p95) ?? 0),
+      sorter: (a, b) => (growth(a.p95, a.yesterday_p95) ?? 0) - (growth(b.p95, b.yesterday_p95) ?? 0),
     },
   ];
   return (
@@ -90,7 +91,7 @@ export default function Operations() {
             placeholder={t.filters.service}
             value={service || null}
             options={[...new Set(all.map((item) => item.service))].sort().map((value) => ({ value, label: value }))}
-            onChange={(value: string | null) => setSearch({ range, ...(value ? { service: value } : {}) }, { replace: true })}
+            onChange={(value: string | null) => change({ service: value })}
             allowClear
             style={{ width: 140 }}
           />
@@ -98,7 +99,7 @@ export default function Operations() {
             aria-label={t.filters.range}
             value={range}
             options={CHOICES.map((value) => ({ value, label: t.filters.ranges[value] }))}
-            onChange={(value) => setSearch({ range: value, ...(service ? { service } : {}) }, { replace: true })}
+            onChange={(value) => change({ range: value })}
             style={{ width: 136 }}
           />
         </div>
@@ -107,21 +108,22 @@ export default function Operations() {
       <section className="table-card">
         <Table<Operation>
           size="small"
-          rowKey={(item) => `${item.service} ${item.operation}`}
+          rowKey={keyOf}
           columns={columns}
           dataSource={shown}
           loading={operations.isPending}
           pagination={{ pageSize: 50, hideOnSinglePage: true, showSizeChanger: false }}
           tableLayout="fixed"
           rowClassName="row"
-          onRow={(item) => ({ onClick: () => setLooked(item) })}
+          onRow={(item) => ({ onClick: () => change({ looked: keyOf(item) }) })}
           locale={{ emptyText: operations.isPending ? " " : <Empty description={t.operations.empty} /> }}
         />
       </section>
       <Drawer
         open={looked !== null}
-        onClose={() => setLooked(null)}
+        onClose={() => change({ looked: null })}
         size={760}
+        closable={{ "aria-label": t.span.close }}
         destroyOnHidden
         title={looked && <span className="operation"><Service name={looked.service} />{looked.operation}</span>}
         extra={looked && <Link to={`/traces?${new URLSearchParams({ service: looked.service, operation: looked.operation })}`}>{t.operations.traces}</Link>}
@@ -135,7 +137,7 @@ export default function Operations() {
 /** How much slower or faster; a notable slowdown in red. */
 function Change({ now, before }: { now: number; before: number | null | undefined }) {
   const t = useText();
-  const share = change(now, before);
+  const share = growth(now, before);
   if (share === null) return <span className="quiet">{t.operations.new}</span>;
   const notable = Math.abs(share) >= NOTABLE;
   return (

@@ -2,8 +2,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { Card, Empty, Select, Skeleton, Table, theme } from "antd";
 import { useMemo } from "react";
-import { useNavigate, useSearchParams } from "react-router";
+import { useNavigate } from "react-router";
 
+import { useAddress } from "../address.ts";
 import { api, content } from "../api/client.ts";
 import type { ServiceMap as MapData } from "../api/types.ts";
 import { Chart } from "../components/Chart.tsx";
@@ -19,7 +20,7 @@ const DEFAULT: Range = "15m";
 export default function ServiceMap() {
   const t = useText();
   const navigate = useNavigate();
-  const [search, setSearch] = useSearchParams();
+  const [search, change] = useAddress();
   const wished = search.get("range") ?? "";
   const range = wished in RANGES ? (wished as Range) : DEFAULT;
   const map = useQuery({
@@ -46,7 +47,7 @@ export default function ServiceMap() {
           aria-label={t.map.range}
           value={range}
           options={Object.keys(RANGES).map((value) => ({ value, label: t.filters.ranges[value as Range] }))}
-          onChange={(value) => setSearch({ range: value }, { replace: true })}
+          onChange={(value) => change({ range: value })}
           style={{ width: 136 }}
         />
       </header>
@@ -123,6 +124,8 @@ function Graph({ map, open }: { map: MapData; open: (service: string) => void })
             fontSize: 12,
             lineHeight: 16,
             formatter: ({ data }: { data: { name: string; below: string } }) => `{name|${data.name}}\n{below|${data.below}}`,
+            backgroundColor: token.colorBgContainer,
+            padding: [1, 3],
             rich: { name: { fontWeight: 600, color: token.colorText, fontSize: 13 }, below: { color: token.colorTextTertiary, fontSize: 11 } },
           },
           data: map.nodes.map((node) => ({

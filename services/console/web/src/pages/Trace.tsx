@@ -3,8 +3,9 @@ import { ArrowLeftOutlined, HistoryOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
 import { Alert, Button, Skeleton, Tabs, Tag } from "antd";
 import { useMemo } from "react";
-import { Link, useNavigate, useParams, useSearchParams } from "react-router";
+import { Link, useLocation, useNavigate, useParams } from "react-router";
 
+import { useAddress } from "../address.ts";
 import { api, content } from "../api/client.ts";
 import type { Trace as TraceData } from "../api/types.ts";
 import { Copy, Fact, Service, Trouble, When } from "../components/parts.tsx";
@@ -19,13 +20,14 @@ export default function Trace() {
   const t = useText();
   const { id = "" } = useParams();
   const navigate = useNavigate();
+  const cameFromHere = useLocation().key !== "default";
   const trace = useQuery({
     queryKey: ["trace", id],
     queryFn: ({ signal }) => content(api.GET("/console/v1/traces/{trace_id}", { params: { path: { trace_id: id } }, signal })),
   });
   return (
     <div className="page">
-      <Button type="link" size="small" icon={<ArrowLeftOutlined />} className="back" onClick={() => void (history.length > 1 ? navigate(-1) : navigate("/traces"))}>
+      <Button type="link" size="small" icon={<ArrowLeftOutlined />} className="back" onClick={() => void (cameFromHere ? navigate(-1) : navigate("/traces"))}>
         {t.trace.back}
       </Button>
       {trace.isPending && <Skeleton active paragraph={{ rows: 12 }} />}
@@ -45,7 +47,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 function Shown({ trace }: { trace: TraceData }) {
   const t = useText();
-  const [search, setSearch] = useSearchParams();
+  const [search, change] = useAddress();
   const layout = useMemo(() => layOut(trace), [trace]);
   const first = layout.roots[0]?.span;
   const unit = attribute(trace, "linli.unit") ?? attribute(trace, "linli.district");
@@ -56,16 +58,6 @@ function Shown({ trace }: { trace: TraceData }) {
   const total = worked.reduce((sum, [, ms]) => sum + ms, 0);
   const tab = search.get("tab") ?? "waterfall";
 
-  const set = (name: string, value: string | null): void =>
-    setSearch(
-      (before) => {
-        const next = new URLSearchParams(before);
-        if (value) next.set(name, value);
-        else next.delete(name);
-        return next;
-      },
-      { replace: true },
-    );
 
   return (
     <>
@@ -113,24 +105,17 @@ function Shown({ trace }: { trace: TraceData }) {
       {trace.truncated && <Alert type="warning" showIcon className="trouble" title={t.trace.truncated} />}
       <Tabs
         activeKey={tab}
-        onChange={(key) => set("tab", key === "waterfall" ? null : key)}
+        onChange={(key) => change({ tab: key === "waterfall" ? null : key })}
         items={[
           {
             key: "waterfall",
             label: t.trace.waterfall,
-            children: <Waterfall key={trace.trace_id} trace={trace} layout={layout} chosen={search.get("span")} choose={(id) => set("span", id)} />,
+            children: <Waterfall key={trace.trace_id} trace={trace} layout={layout} chosen={search.get("span")} choose={(span) => change({ span })} />,
           },
           {
             key: "logs",
             label: `${t.trace.logs} ${trace.logs.length}`,
-            children: (
-              <Logs
-                logs={trace.logs}
-                open={(span) =>
-                  setSearch(new URLSearchParams({ span }), { replace: true })
-                }
-              />
-            ),
+            children: <Logs logs={trace.logs} open={(span) => change({ tab: null, span })} />,
           },
         ]}
       />

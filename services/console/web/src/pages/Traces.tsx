@@ -20,7 +20,7 @@ const MOST_POINTS = 2000;
 export default function Traces() {
   const t = useText();
   const { token } = useSession();
-  const [filters, change, clear] = useFilters();
+  const [filters, change] = useFilters();
 
   const list = useInfiniteQuery({
     queryKey: ["traces", filters],
@@ -62,7 +62,7 @@ export default function Traces() {
     <div className="page">
       <h1 className="hidden">{t.traces.title}</h1>
       <div className="toolbar">
-        <FilterBar filters={filters} change={change} clear={clear} />
+        <FilterBar filters={filters} change={change} />
         <Space>
           <Button icon={<ReloadOutlined spin={list.isFetching} />} aria-label={t.refresh} title={t.refresh} onClick={refresh} />
           <LiveButtons live={live} />
