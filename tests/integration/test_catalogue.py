@@ -8,7 +8,7 @@ from tests.integration.catalogue import violations
 
 from linli.testing import Stage
 
-SERVICES = ("directory", "residents", "tickets", "points", "bookings", "notifications")
+SERVICES = ("directory", "residents", "tickets", "points", "bookings", "notifications", "console")
 
 
 @pytest.fixture(scope="module", params=SERVICES)
@@ -59,8 +59,19 @@ async def test_no_policy_can_be_dropped_or_widened_unnoticed(database: tuple[str
 )
 async def test_a_breach_is_seen(database: tuple[str, asyncpg.Connection], breach: str) -> None:
     service, connection = database
+    if service == "console":  # it has neither
+        breach = breach.replace("outbox", "trace").replace("inbox", "activity")
     change = connection.transaction()
     await change.start()
     await connection.execute(breach)
     assert await violations(connection, service)
     await change.rollback()
+
+
+@pytest.mark.parametrize("breach", ["GRANT SELECT ON {day} TO linli_relay", "GRANT INSERT ON {day} TO linli_scoped"])
+async def test_a_breach_of_a_days_own_table_is_seen(stage: Stage, breach: str) -> None:
+    connection = await asyncpg.connect(stage.url("postgres", await stage.fresh_database("console")))
+    day = await connection.fetchval("SELECT min(relid::text) FROM pg_partition_tree('span') WHERE isleaf")
+    await connection.execute(breach.format(day=day))
+    assert await violations(connection, "console")
+    await connection.close()

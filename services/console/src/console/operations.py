@@ -63,7 +63,7 @@ async def read_trace(session: AsyncSession, trace_id: str) -> schemas.Trace:
         redeliveries=[
             schemas.Redelivery(span_id=row.span_id.hex(), delivery=delivery)
             for row in rows
-            if (delivery := row.attributes.get("linli.delivery", 1)) > 1
+            if (delivery := _delivery(row) or 1) > 1
         ],
         truncated=more or len(lines) > _LINES,
     )
@@ -89,6 +89,12 @@ def _span(row: Span, began: datetime) -> schemas.Span:
         attributes=row.attributes,
         events=[schemas.SpanEvent.model_validate(event) for event in row.events],
     )
+
+
+def _delivery(row: Span) -> int | None:
+    """Tell for which time a message came; whatever a service says there is not always a number."""
+    told = row.attributes.get("linli.delivery")
+    return told if isinstance(told, int) else None
 
 
 def _line(row: Log) -> schemas.Log:
@@ -180,6 +186,6 @@ def _happening(row: Span) -> schemas.Happening:
             "what": row.name,
             "duration": row.duration,
             "error": row.error,
-            "delivery": row.attributes.get("linli.delivery"),
+            "delivery": _delivery(row),
         }
     )

@@ -28,6 +28,7 @@ _DEEP: Final = 4
 _NANO: Final = 1_000_000_000
 _LATEST: Final = 4_102_444_800 * _NANO
 """The year 2100: a clock that says more is no clock."""
+_KINDS: Final = range(6)
 _DISTRICTS: Final = range(100_000, 1_000_000)
 _PERSONAL: Final = frozenset(
     {"client.address", "client.port", "network.peer.address", "network.peer.port", "user_agent.original", "net.peer.ip"}
@@ -165,7 +166,7 @@ def _span(span: OtlpSpan, service: str, instance: str) -> Read | None:
         service=service,
         instance=instance,
         name=_text(span.name, _NAME),
-        kind=span.kind,
+        kind=span.kind if span.kind in _KINDS else 0,
         started_at=_time(began),
         duration=max(0, min(ended, _LATEST) - began) / 1e6,
         error=span.status.code == Status.STATUS_CODE_ERROR,
