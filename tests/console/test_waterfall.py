@@ -42,7 +42,7 @@ def giant() -> dict[str, Any]:
         "spans": spans,
         "logs": [],
         "waits": [wait],
-        "redeliveries": [{"span_id": spans[2]["span_id"], "delivery": 3}],
+        "redeliveries": [{"span_id": spans[1]["span_id"], "delivery": 3}],
         "truncated": False,
     }
 
@@ -84,7 +84,7 @@ async def test_two_thousand_spans_are_walked_through_with_the_keyboard(open_page
 
 async def test_redeliveries_waits_and_errors_are_marked(open_page: Open) -> None:
     page = await opened(open_page)
-    await expect(span(page, 2)).to_contain_text("第 3 次投递")
+    await expect(span(page, 1)).to_contain_text("第 3 次投递")
     assert await span(page, 1).locator("i.wait.stream").get_attribute("title")
     await page.get_by_label("查找跨度").fill(f"work {SPANS - 1}")
     await expect(page.get_by_role("status")).to_have_text("1 个匹配")

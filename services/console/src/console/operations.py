@@ -181,6 +181,7 @@ def _happening(row: Span) -> schemas.Happening:
             "at": row.started_at,
             "trace_id": row.trace_id.hex(),
             "span_id": row.span_id.hex(),
+            "parent_id": row.parent_id.hex() if row.parent_id else None,
             "kind": "error" if row.error else _HAPPENED.get(row.kind, "effect"),
             "service": row.service,
             "what": row.name,

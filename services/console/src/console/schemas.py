@@ -119,6 +119,7 @@ class Happening(Out):
     at: datetime
     trace_id: str
     span_id: str
+    parent_id: str | None
     kind: Literal["request", "event", "effect", "error"]
     service: str
     what: str

@@ -17,7 +17,7 @@ const PAGE = 200;
 /** A pause this long is told. */
 const PAUSE = 1_000;
 
-type Chapter = { trace: string; items: Happening[]; after: number };
+type Chapter = { items: Happening[]; after: number };
 
 export default function Subject() {
   const t = useText();
@@ -87,7 +87,7 @@ export default function Subject() {
       {story.data && chapters.length === 0 && <Empty description={t.span.none} />}
       <ol className="story" aria-label={t.subject.title}>
         {chapters.map((chapter) => (
-          <li key={`${chapter.trace} ${chapter.items[0]?.span_id}`}>
+          <li key={`${chapter.items[0]?.trace_id} ${chapter.items[0]?.span_id}`}>
             {chapter.after > PAUSE && (
               <p className="later quiet">
                 <ClockCircleOutlined /> {t.subject.later(duration(chapter.after))}
@@ -121,18 +121,18 @@ function What({ item }: { item: Happening }) {
   );
 }
 
-/** Put together what follows each other in one trace. */
+/** Put each thing to what it followed from, so that a request stands with all that it set off. */
 function chaptersOf(items: Happening[]): Chapter[] {
   const chapters: Chapter[] = [];
+  const known = new Map<string, Chapter>();
+  let ended = Infinity;
   for (const item of items) {
-    const current = chapters.at(-1);
-    const before = current?.items.at(-1);
-    // A request to a service starts a step of its own, also when the caller keeps one trace for all his requests.
-    if (current && before && current.trace === item.trace_id && item.kind !== "request") current.items.push(item);
-    else {
-      const after = before ? Date.parse(item.at) - Date.parse(before.at) - before.duration : 0;
-      chapters.push({ trace: item.trace_id, items: [item], after });
-    }
+    const at = Date.parse(item.at);
+    let chapter = known.get(`${item.trace_id} ${item.parent_id}`);
+    if (chapter) chapter.items.push(item);
+    else chapters.push((chapter = { items: [item], after: at - ended }));
+    known.set(`${item.trace_id} ${item.span_id}`, chapter);
+    ended = Math.max(ended === Infinity ? 0 : ended, at + item.duration);
   }
   return chapters;
 }
