@@ -1,6 +1,6 @@
 # Linli (邻里). Python 3.11+, git and make are enough; every target first sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down logs reset doctor demo test check format lint types imports contracts migrations k8s lock compose-test page page-api page-test page-test-left-out
+.PHONY: help setup up down logs reset doctor demo test check format lint types imports contracts migrations k8s security lock compose-test page page-api page-test page-test-left-out
 
 ARGS ?=
 BIN := .venv/bin
@@ -58,7 +58,7 @@ page-test-left-out:
 	@echo 'There is no Chromium here (apt-get install chromium, or LINLI_CHROMIUM=/path): make page-test was left out.'
 	@echo '未找到 Chromium，已跳过浏览器测试 make page-test。'
 
-check: lint types imports contracts migrations k8s test $(if $(CHROMIUM),page-test,page-test-left-out) ## All that CI checks 全部检查
+check: lint types imports contracts migrations k8s security test $(if $(CHROMIUM),page-test,page-test-left-out) ## All that CI checks 全部检查
 
 format: setup ## Format the code 格式化代码
 	$(BIN)/ruff format $(CODE)
@@ -83,6 +83,10 @@ migrations: setup ## Check that released code runs on beside new revisions 检�
 
 k8s: setup ## Render and validate the Kubernetes overlays 检查 Kubernetes 清单
 	$(BIN)/python deploy/k8s/check.py $(ARGS)
+
+security: setup ## Look for weak packages and for secrets in the files 检查软件包漏洞与密钥
+	$(BIN)/python tools/security/check.py packages
+	$(BIN)/python tools/security/check.py secrets
 
 lock: setup ## Pin the newest packages that fit, with hashes 更新依赖锁
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --generate-hashes \

@@ -3,8 +3,8 @@
 
     python tools/security/check.py packages | secrets
 
-Weaknesses are known to services on the internet. Where none of them answers, nothing was looked at, and it says so: that
-is no failure and no success. Secrets are looked for by detect-secrets; what it takes for one and isn't stands in
+Weaknesses are known to services on the internet. Where none of them answers, nothing was looked at, and it says so:
+that is neither. Secrets are looked for by detect-secrets; what it takes for one and isn't stands in
 `.secrets.baseline`, each by its hash and looked at by a person (`"is_secret": false`).
 """
 
