@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Final
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from nats.aio.msg import Msg
 from sqlalchemy import Integer, func, select
 from sqlalchemy.dialects.postgresql import JSONB
@@ -19,7 +19,7 @@ from linli.db import Scope, Sessions, transaction
 from linli.idempotency import Router
 from linli.inbox import Subscriptions
 from linli.models import Base, uuid7
-from linli.paging import Page
+from linli.paging import Paging
 from linli.problems import Conflict, NotFound
 from linli.schemas import Out, Paged
 from linli.security import require
@@ -121,7 +121,7 @@ def router(service: str, subscriptions: Subscriptions) -> APIRouter:
 
     @routes.get("", dependencies=[require("events.read")])
     async def list_dead_letters(
-        sessions: Transactions, page: Annotated[Page, Depends()], request: Request, response: Response
+        sessions: Transactions, page: Paging, request: Request, response: Response
     ) -> Paged[DeadLetterOut]:
         """List messages that could not be handled, newest first (死信列表)."""
         key = (DeadLetter.died_at.desc(), DeadLetter.id.desc())

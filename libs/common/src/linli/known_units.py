@@ -1,8 +1,8 @@
 """Keeps the service's copy of the directory's units (已知单元), so that a foreign key can say "this unit exists"."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import Field
 from sqlalchemy import Select, select
 from sqlalchemy.dialects.postgresql import insert
@@ -12,7 +12,7 @@ from linli import units
 from linli.events.directory import UnitChanged
 from linli.idempotency import Router
 from linli.models import KnownUnit
-from linli.paging import Page
+from linli.paging import Paging
 from linli.schemas import Out, Paged
 from linli.security import require
 from linli.units import Kind, UnitCode
@@ -59,7 +59,7 @@ def router(service: str) -> APIRouter:
 
     @routes.get("", dependencies=[require("units.read")])
     async def list_known_units(
-        session: Transaction, page: Annotated[Page, Depends()], request: Request, response: Response, within: Within
+        session: Transaction, page: Paging, request: Request, response: Response, within: Within
     ) -> Paged[KnownUnitOut]:
         """List the units that this service has been told of so far (已知单元)."""
         rows, following = await page.of(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from sqlalchemy import ColumnElement, Select, UnaryExpression, literal, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import QueryableAttribute
@@ -36,15 +36,9 @@ def _decode(kind: type, value: object) -> object:
 
 
 class Page:
-    """Where a page begins and how long it is: query parameters `limit` (1-200) and `cursor`."""
+    """Where a page begins and how long it is."""
 
-    def __init__(
-        self,
-        limit: Annotated[int, Query(ge=1, le=LIMIT, description="Rows a page (每页条数)")] = 50,
-        cursor: Annotated[
-            str | None, Query(max_length=1000, description="`next` of the page before (上一页的 next)")
-        ] = None,
-    ) -> None:
+    def __init__(self, limit: int, cursor: str | None) -> None:
         self.limit = limit
         self.cursor = cursor
 
@@ -106,6 +100,20 @@ class Page:
         if bound_to != filters:
             raise BadRequest(reason="the cursor belongs to another list or filter (游标与筛选条件不符)")
         return found
+
+
+# Asynchronous, though it waits for nothing: FastAPI would hand a class, which is not, to a thread for each request.
+async def _page(
+    limit: Annotated[int, Query(ge=1, le=LIMIT, description="Rows a page (每页条数)")] = 50,
+    cursor: Annotated[
+        str | None, Query(max_length=1000, description="`next` of the page before (上一页的 next)")
+    ] = None,
+) -> Page:
+    return Page(limit, cursor)
+
+
+Paging = Annotated[Page, Depends(_page)]
+"""The query parameters `limit` (1-200) and `cursor` of a list."""
 
 
 def _filters(request: Request) -> str:

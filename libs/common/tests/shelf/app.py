@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from sqlalchemy import Text as TextType
 from sqlalchemy import select, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from linli import units
 from linli.etags import IfMatch, set_etag
 from linli.models import Base, Placed, Versioned
-from linli.paging import Page
+from linli.paging import Paging
 from linli.problems import NotFound
 from linli.schemas import In, Out, Paged
 from linli.security import Principal, require
@@ -73,7 +73,7 @@ async def add_book(body: BookIn, session: Transaction, caller: Writer, response:
 @router.get("/books", dependencies=[require("tickets.read")])
 async def list_books(  # noqa: PLR0917 what a request carries
     session: Transaction,
-    page: Annotated[Page, Depends()],
+    page: Paging,
     request: Request,
     response: Response,
     title: str = "",
@@ -89,9 +89,7 @@ async def list_books(  # noqa: PLR0917 what a request carries
 
 
 @router.get("/titles", dependencies=[require("tickets.read")])
-async def list_titles(
-    session: Transaction, page: Annotated[Page, Depends()], request: Request, response: Response
-) -> Paged[BookOut]:
+async def list_titles(session: Transaction, page: Paging, request: Request, response: Response) -> Paged[BookOut]:
     """List books by title and number."""
     rows, following = await page.of(
         session, select(Book), key=(Book.title, Book.number), request=request, response=response

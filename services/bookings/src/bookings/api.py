@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import AwareDatetime
 
 from bookings import operations
@@ -18,7 +18,7 @@ from bookings.schemas import (
     SessionOut,
 )
 from linli.etags import IfMatch, set_etag
-from linli.paging import Page
+from linli.paging import Paging
 from linli.schemas import Paged
 from linli.security import Principal, require
 from linli.service import OwnTransaction, PublicWithin, Router, Transaction
@@ -39,7 +39,7 @@ async def create_centre(
 @router.get("/centres", dependencies=[require("centres.read")])
 async def list_centres(
     db: Transaction,
-    page: Annotated[Page, Depends()],
+    page: Paging,
     request: Request,
     response: Response,
     within: PublicWithin,
@@ -84,7 +84,7 @@ async def schedule_session(centre_id: UUID, body: SessionIn, db: Transaction, re
 @router.get("/sessions", dependencies=[require("centres.read")])
 async def list_sessions(
     db: Transaction,
-    page: Annotated[Page, Depends()],
+    page: Paging,
     request: Request,
     response: Response,
     within: PublicWithin,
@@ -135,7 +135,7 @@ async def book_seat(
 async def list_bookings_of_session(
     session_id: UUID,
     db: Transaction,
-    page: Annotated[Page, Depends()],
+    page: Paging,
     request: Request,
     response: Response,
 ) -> Paged[BookingOut]:
@@ -150,7 +150,7 @@ async def list_bookings_of_session(
 @router.get("/bookings")
 async def list_own_bookings(
     db: OwnTransaction,
-    page: Annotated[Page, Depends()],
+    page: Paging,
     caller: Annotated[Principal, require("bookings.write")],
     request: Request,
     response: Response,

@@ -12,7 +12,7 @@ from console import live, operations, schemas, statistics
 from console.access import Filters, Operator, expiry, window
 from console.models import Span, Trace
 from linli import units
-from linli.paging import Page
+from linli.paging import Paging
 from linli.schemas import Paged
 from linli.service import Router, Transaction
 
@@ -40,7 +40,7 @@ async def me(operator: Operator, request: Request) -> schemas.Me:
 @router.get("/traces")
 async def list_traces(
     filters: Annotated[Filters, Depends()],
-    page: Annotated[Page, Depends()],
+    page: Paging,
     session: Transaction,
     request: Request,
     response: Response,
@@ -81,7 +81,7 @@ async def read_trace(trace_id: TraceId, _: Operator, session: Transaction) -> sc
 async def read_subject(
     subject: UUID,
     _: Operator,
-    page: Annotated[Page, Depends()],
+    page: Paging,
     session: Transaction,
     request: Request,
     response: Response,

@@ -3,10 +3,10 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Request, Response
+from fastapi import Request, Response
 
 from linli.etags import IfMatch, set_etag
-from linli.paging import Page
+from linli.paging import Paging
 from linli.schemas import Paged
 from linli.security import Principal, require
 from linli.service import OwnTransaction, Router, Transactions
@@ -24,7 +24,7 @@ Reader = Annotated[Principal, require("inbox.read")]
 async def list_inbox(
     session: OwnTransaction,
     caller: Reader,
-    page: Annotated[Page, Depends()],
+    page: Paging,
     request: Request,
     response: Response,
     *,
@@ -76,7 +76,7 @@ async def change_message(
 @router.get("/notifications", dependencies=[require("events.read")])
 async def list_told(
     sessions: Transactions,
-    page: Annotated[Page, Depends()],
+    page: Paging,
     request: Request,
     response: Response,
     subject: UUID,

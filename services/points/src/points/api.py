@@ -3,10 +3,10 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Request, Response
+from fastapi import Request, Response
 
 from linli.etags import IfMatch, set_etag
-from linli.paging import Page
+from linli.paging import Paging
 from linli.security import Principal, require
 from linli.service import OwnTransaction, PublicWithin, Router, Transaction
 from linli.units import UnitCode
@@ -28,7 +28,7 @@ async def read_own_account(session: OwnTransaction, caller: Annotated[Principal,
 async def list_own_transfers(
     session: OwnTransaction,
     caller: Annotated[Principal, require("points.read")],
-    page: Annotated[Page, Depends()],
+    page: Paging,
     request: Request,
     response: Response,
     cause: UUID | None = None,
@@ -59,7 +59,7 @@ async def list_transfers(
     holder: UUID,
     session: Transaction,
     caller: Annotated[Principal, require("points.read")],
-    page: Annotated[Page, Depends()],
+    page: Paging,
     request: Request,
     response: Response,
     cause: UUID | None = None,
@@ -80,7 +80,7 @@ async def list_transfers(
 @router.get("/rules", dependencies=[require("points.read")])
 async def list_rules(
     session: Transaction,
-    page: Annotated[Page, Depends()],
+    page: Paging,
     request: Request,
     response: Response,
     within: PublicWithin,

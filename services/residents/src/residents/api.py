@@ -11,7 +11,7 @@ from linli import units
 from linli.audit import AuditRow
 from linli.crypto import Keyring
 from linli.etags import IfMatch, set_etag
-from linli.paging import Page
+from linli.paging import Paging
 from linli.problems import NotFound
 from linli.schemas import Paged
 from linli.security import Principal, require
@@ -81,7 +81,7 @@ async def list_residents(
     session: Transaction,
     keyring: Keys,
     caller: Reader,
-    page: Annotated[Page, Depends()],
+    page: Paging,
     request: Request,
     response: Response,
     within: UnitCode | None = None,
@@ -104,7 +104,7 @@ async def search_residents(
     session: Transaction,
     keyring: Keys,
     caller: Reader,
-    page: Annotated[Page, Depends()],
+    page: Paging,
     request: Request,
     response: Response,
 ) -> Paged[ResidentOut]:
@@ -175,7 +175,7 @@ async def count_unit(unit: UnitCode, session: Transaction, caller: Reader) -> Co
 async def list_audit(
     session: Transaction,
     caller: Annotated[Principal, require("audit.read")],
-    page: Annotated[Page, Depends()],
+    page: Paging,
     request: Request,
     response: Response,
 ) -> Paged[AuditOut]:

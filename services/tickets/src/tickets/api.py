@@ -3,10 +3,10 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from linli.etags import IfMatch, set_etag
-from linli.paging import Page
+from linli.paging import Paging
 from linli.schemas import Paged
 from linli.security import Principal, require
 from linli.service import Router, Transaction, Within
@@ -33,7 +33,7 @@ async def open_ticket(
 @router.get("/tickets", dependencies=[require("tickets.read")])
 async def list_tickets(
     session: Transaction,
-    page: Annotated[Page, Depends()],
+    page: Paging,
     request: Request,
     response: Response,
     within: Within,
@@ -64,7 +64,7 @@ async def read_ticket(ticket_id: UUID, session: Transaction, response: Response)
 async def list_entries(
     ticket_id: UUID,
     session: Transaction,
-    page: Annotated[Page, Depends()],
+    page: Paging,
     request: Request,
     response: Response,
 ) -> Paged[EntryOut]:

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from directory.models import Unit
 from directory.operations import units as operations
 from directory.operations.lookup import find_unit
 from directory.schemas import CountsOut, UnitChange, UnitIn, UnitOut, UnitsIn
 from linli.etags import IfMatch, set_etag
-from linli.paging import Page
+from linli.paging import Paging
 from linli.problems import Forbidden
 from linli.schemas import Paged
 from linli.security import Principal, require
@@ -19,7 +19,7 @@ from linli.units import Kind, UnitCode, short
 router = Router(prefix="/directory/v1", tags=["units"])
 Reader = Annotated[Principal, require("units.read")]
 Writer = Annotated[Principal, require("units.write")]
-Pages = Annotated[Page, Depends()]
+Pages = Paging
 
 
 @router.get("/units")
