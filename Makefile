@@ -1,13 +1,13 @@
 # Linli (邻里). Python 3.11+, git and make are enough; every target first sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down logs reset doctor demo test check format lint types imports contracts migrations k8s security lock compose-test page page-api page-test page-test-left-out
+.PHONY: bench help setup up down logs reset doctor demo test check format lint types imports contracts migrations k8s security lock compose-test page page-api page-test page-test-left-out
 
 ARGS ?=
 BIN := .venv/bin
 # A virtual environment works only where it was made, so the stamp knows the place.
 PLACE := .venv/.place-$(firstword $(shell printf '%s' '$(CURDIR)' | cksum))
 STAMP := .venv/.ready
-CODE := libs services tools tests deploy/k8s
+CODE := libs services tools tests bench deploy/k8s
 WEB := services/console/web
 PAGE := services/console/src/console/static/index.html
 # Node.js comes as a wheel, which carries no links: npm is called by its file.
@@ -57,6 +57,9 @@ page-test: setup page ## Use the page in a browser; needs Chromium 浏览器测�
 page-test-left-out:
 	@echo 'There is no Chromium here (apt-get install chromium, or LINLI_CHROMIUM=/path): make page-test was left out.'
 	@echo '未找到 Chromium，已跳过浏览器测试 make page-test。'
+
+bench: setup ## Measure each part beside a baseline 性能基准
+	$(BIN)/python -m bench $(ARGS)
 
 check: lint types imports contracts migrations k8s security test $(if $(CHROMIUM),page-test,page-test-left-out) ## All that CI checks 全部检查
 
