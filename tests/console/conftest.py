@@ -77,6 +77,7 @@ def picture() -> Picture:
     async def take(page: Page, name: str) -> None:
         if folder:
             await page.mouse.move(0, 0)
+            await page.evaluate("scrollTo(0, 0)")
             await page.wait_for_timeout(600)  # what moves has come to rest
             await page.screenshot(path=Path(folder) / name)
 

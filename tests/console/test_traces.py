@@ -2,6 +2,7 @@ import asyncio
 import re
 import secrets
 import time
+from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.async_api import Page, expect
@@ -36,7 +37,6 @@ async def test_an_operator_finds_the_slowest_ticket_and_its_way_through_the_serv
     address = urlsplit(await asyncio.to_thread(printed_address, platform))
     page = await open_page("/", token=parse_qs(address.fragment)["token"][0])
     await choose(page, "时间范围", "最近 24 小时")
-    await picture(page, "console-traces.png")
     await choose(page, "操作", OPENING)
     slowest = page.get_by_role("list", name="最慢的追踪").get_by_role("link").first
     await expect(slowest).to_contain_text(OPENING)
@@ -67,6 +67,21 @@ async def test_an_operator_finds_the_slowest_ticket_and_its_way_through_the_serv
         await expect(story).to_contain_text(step)
     assert "/console/subjects/" in page.url
     await picture(page, "console-ticket.png")
+
+
+async def test_a_day_is_watched_as_it_happens(open_page: Open, platform: Platform, picture: Picture) -> None:
+    page = await open_page("/traces?range=15m&unit=310104003")
+    await page.get_by_role("button", name="实时").click()
+    await expect(page.get_by_role("status")).to_have_text("实时更新中")
+    began = datetime.now(UTC).isoformat()
+    await asyncio.to_thread(platform.linli, "demo", "--tickets", "24")
+    async with platform.client("operator", "0") as operator:
+        query = {"unit": "310104003", "operation": OPENING, "since": began}
+        opened = (await operator.get("/console/v1/traces", params=query)).raise_for_status().json()["items"]
+    assert len(opened) >= 24
+    for ticket in opened:
+        await expect(page.locator(f"tbody a[href$='/traces/{ticket['trace_id']}']")).to_have_count(1)
+    await picture(page, "console-traces.png")
 
 
 async def test_filters_live_in_the_address_and_can_be_shared(open_page: Open) -> None:

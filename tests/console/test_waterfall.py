@@ -15,7 +15,7 @@ def giant() -> dict[str, Any]:
     spans: list[dict[str, Any]] = []
     for number in range(SPANS):
         parent = spans[chance.randrange(max(0, number - 40), number)] if number else None
-        offset = parent["offset"] + chance.random() * 5 if parent else 0.0
+        offset = parent["offset"] + chance.random() * 5 if parent and number > 1 else 0.0
         spans.append(
             {
                 "span_id": f"{number:016x}",

@@ -50,7 +50,7 @@ export function FilterBar({ filters, change }: Props) {
         allowClear
         showSearch
         popupMatchSelectWidth={380}
-        style={{ width: 228 }}
+        style={{ width: 210 }}
       />
       <Place unit={filters.unit} change={(unit) => change({ unit })} />
       <Typed
@@ -64,7 +64,7 @@ export function FilterBar({ filters, change }: Props) {
             min="0"
             suffix="ms"
             controls={false}
-            style={{ width: 136 }}
+            style={{ width: 128 }}
             defaultValue={props.value ?? ""}
             onPressEnter={(event) => props.done((event.target as HTMLInputElement).value)}
             onBlur={(event) => props.done(event.target.value)}
@@ -83,7 +83,7 @@ export function FilterBar({ filters, change }: Props) {
             title={props.wrong ? t.filters.subjectWrong : ""}
             status={props.wrong ? "error" : ""}
             allowClear
-            style={{ width: 176 }}
+            style={{ width: 158 }}
             defaultValue={props.value}
             onPressEnter={(event) => props.done(event.currentTarget.value)}
             onBlur={(event) => props.done(event.currentTarget.value)}
@@ -116,9 +116,13 @@ export function FilterBar({ filters, change }: Props) {
         />
       )}
       {Object.keys(filters).length > 0 && (
-        <Button type="text" icon={<ClearOutlined />} onClick={() => change(NOTHING)}>
-          {t.filters.clear}
-        </Button>
+        <Button
+          type="text"
+          icon={<ClearOutlined />}
+          aria-label={t.filters.clear}
+          title={t.filters.clear}
+          onClick={() => change(NOTHING)}
+        />
       )}
     </div>
   );
