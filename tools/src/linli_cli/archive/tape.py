@@ -25,7 +25,8 @@ class TapeWriter:
 
     def __init__(self, target: BinaryIO) -> None:
         self._gzip = gzip.GzipFile(fileobj=target, mode="wb", compresslevel=_FAST, mtime=0)
-        self._tar = tarfile.open(fileobj=self._gzip, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115 closed at exit
+        # Not as a stream: that would write on while it is thrown away after an error.
+        self._tar = tarfile.open(fileobj=self._gzip, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 closed at exit
 
     def __enter__(self) -> Self:
         return self
@@ -41,9 +42,9 @@ class TapeWriter:
         """Write what becomes JSON."""
         self._add(f"{name}.json", json.dumps(content, ensure_ascii=False, indent=1).encode())
 
-    def stream(self, name: str) -> "PartsWriter":
+    def stream(self, name: str, suffix: str = "csv") -> "PartsWriter":
         """Begin a stream; it ends with the block."""
-        return PartsWriter(lambda number, data: self._add(f"{name}/{number:06}.csv", data))
+        return PartsWriter(lambda number, data: self._add(f"{name}/{number:06}.{suffix}", data))
 
     def _add(self, name: str, data: bytes | bytearray) -> None:
         info = tarfile.TarInfo(name)
@@ -111,15 +112,15 @@ class TapeReader:
         self._next = self._advance()
         return found
 
-    def stream(self, name: str) -> Iterator[bytes]:
+    def stream(self, name: str, suffix: str = "csv") -> Iterator[bytes]:
         """Read a stream, part by part.
 
         Raises:
             Trouble: when another thing stands here.
         """
-        self._expect(f"{name}/000001.csv")
+        self._expect(f"{name}/000001.{suffix}")
         number = 1
-        while self._next is not None and self._next.name == f"{name}/{number:06}.csv":
+        while self._next is not None and self._next.name == f"{name}/{number:06}.{suffix}":
             if self._next.size > _LARGEST_PART:
                 raise damaged()
             yield self._content(self._next)

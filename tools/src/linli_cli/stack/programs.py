@@ -9,7 +9,16 @@ from linli_cli.stack import database, gateway, streams
 from linli_cli.stack.supervisor import BIN, Program
 from linli_cli.stack.tls import WISHES
 
-_OWN = {"LINLI_HOME", "LINLI_PORT", "LINLI_RATE_LIMIT", "LINLI_STACK", "LINLI_URL", *WISHES}
+_OWN = {
+    "LINLI_BACKUP_RECIPIENT",
+    "LINLI_BACKUP_TO",
+    "LINLI_HOME",
+    "LINLI_PORT",
+    "LINLI_RATE_LIMIT",
+    "LINLI_STACK",
+    "LINLI_URL",
+    *WISHES,
+}
 """Read by the command line itself; everything else of LINLI_ and OTEL_ is for the services."""
 SETTLED_SECONDS = 4
 

@@ -33,7 +33,7 @@ def up(*, empty: Annotated[bool, typer.Option("--empty", help="Load no demo дЄНе
     began = perf_counter()
     home = Home.embedded()
     home.create()
-    with _alone(home):
+    with alone(home):
         home = _start(home)
         if not empty:
             _first_run(home)
@@ -137,8 +137,12 @@ def _first_run(home: Home) -> None:
 
 
 @contextmanager
-def _alone(home: Home) -> Iterator[None]:
-    """Keep a second `up` out while one works."""
+def alone(home: Home) -> Iterator[None]:
+    """Keep a second `up` out while one works.
+
+    Raises:
+        Trouble: when one does.
+    """
     with (home.run / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,108 @@
+"""What a backup is: one encrypted archive, and beside it a receipt that says what it is, and holds no secret."""
+
+from datetime import datetime
+from typing import Final
+
+from pydantic import BaseModel, ValidationError
+
+from linli_cli.backup.places import Place
+from linli_cli.console import Trouble
+
+PRIMARY: Final = "primary"
+"""What the database server of the services' own settings is called; further ones have their `host:port`."""
+ARCHIVE: Final = ".age"
+RECEIPT: Final = ".json"
+_BASES: Final = "base"
+
+
+class Server(BaseModel):
+    """One database server's part.
+
+    Attributes:
+        system: PostgreSQL's number for it, which a restored one keeps; its log stands under that.
+        pieces: of the log, which are in it; what follows the last is needed for a later time.
+        rows: of each table, before and after: a restored one has as many, or some in between.
+    """
+
+    system: str
+    pieces: list[str]
+    rows: dict[str, tuple[int, int]]
+
+
+class Receipt(BaseModel):
+    """What is known of a backup without its key; without one, a backup was broken off and is none."""
+
+    name: str
+    version: str
+    started_at: datetime
+    finished_at: datetime
+    size: int
+    sha256: str
+    secrets: bool
+    servers: dict[str, Server]
+
+    @property
+    def archive(self) -> str:
+        """Where its archive is."""
+        return f"{_BASES}/{self.name}{ARCHIVE}"
+
+    def server(self, name: str) -> Server:
+        """Give a server's part.
+
+        Raises:
+            Trouble: when it has none of that name.
+        """
+        if name not in self.servers:
+            raise Trouble(f"The backup is of {', '.join(self.servers)}, not of {name}.", f"备份中没有服务器 {name}。")
+        return self.servers[name]
+
+
+def archive_of(name: str) -> str:
+    """Tell where a backup's archive is."""
+    return f"{_BASES}/{name}{ARCHIVE}"
+
+
+def receipts(place: Place) -> list[Receipt]:
+    """List the backups that are whole, the oldest first."""
+    names = [name for name in place.names(_BASES) if name.endswith(RECEIPT)]
+    return sorted((read(place, name) for name in names), key=lambda one: one.finished_at)
+
+
+def read(place: Place, name: str) -> Receipt:
+    """Read a receipt.
+
+    Raises:
+        Trouble: when it is none.
+    """
+    try:
+        return Receipt.model_validate_json(place.read(name))
+    except ValidationError as error:
+        raise Trouble(f"{name} is no receipt of a backup.", f"{name} 不是备份说明文件。") from error
+
+
+def write(place: Place, receipt: Receipt) -> None:
+    """Write a receipt: from now on the backup counts."""
+    place.write(f"{_BASES}/{receipt.name}{RECEIPT}", receipt.model_dump_json(indent=1).encode())
+
+
+def delete(place: Place, receipt: Receipt) -> None:
+    """Delete a backup; the receipt first, so that nobody takes what is left for one."""
+    place.delete(f"{_BASES}/{receipt.name}{RECEIPT}")
+    place.delete(receipt.archive)
+
+
+def find(place: Place, name: str) -> Receipt:
+    """Find a backup by its name, or the newest.
+
+    Raises:
+        Trouble: when there is none.
+    """
+    there = receipts(place)
+    chosen = [one for one in there if one.name == name] if name else there
+    if not chosen:
+        raise Trouble(
+            f"There is no backup {name} in {place.address}." if name else f"There is no backup in {place.address}.",
+            f"{place.address} 中没有备份。",
+            hint="linli backup list --to PLACE",
+        )
+    return chosen[-1]

@@ -1,0 +1,259 @@
+"""The log of every change (WAL 归档), fetched from the database servers as it is written, and kept encrypted.
+
+`pg_receivewal` writes it into a folder here, the spool; every few seconds what is new goes to where backups are. The
+servers keep what was not fetched, up to `max_slot_wal_keep_size`: then a piece is lost rather than the disk full, and
+a base backup begins anew. The spool is bounded in the same way.
+"""
+
+import asyncio
+import gzip
+import hashlib
+import io
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from linli_cli.archive.seal import Key, Lock
+from linli_cli.archive.stores import connected
+from linli_cli.archive.tape import damaged
+from linli_cli.backup import base, segments
+from linli_cli.backup.contents import Server
+from linli_cli.backup.places import Place
+from linli_cli.backup.take import Source
+from linli_cli.console import Trouble, err
+
+SLOT: Final = "linli_wal"
+_WHERE: Final = "wal"
+_SEALED: Final = ".gz.age"
+_REACHED: Final = "reached.json"
+_NAME: Final = re.compile(r"[0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history")
+_SPOOL_LIMIT: Final = 2**30
+_END_WITHIN: Final = 10
+
+
+def path(system: str, name: str) -> str:
+    """Tell where a piece or a history is kept."""
+    return f"{_WHERE}/{system}/{name}{_SEALED}"
+
+
+def names(place: Place, system: str) -> list[str]:
+    """List what is kept of a server's log: pieces, whole and partial, and histories."""
+    found = [one.rpartition("/")[2] for one in place.names(f"{_WHERE}/{system}")]
+    return [one.removesuffix(_SEALED) for one in found if one.endswith(_SEALED)]
+
+
+def pieces(place: Place, system: str) -> list[str]:
+    """List the whole pieces."""
+    return [name for name in names(place, system) if segments.is_piece(name)]
+
+
+def later(place: Place, server: Server) -> list[str]:
+    """List the pieces from a backup's first on, in order; a partial one where there is no whole one."""
+    found = [name for name in names(place, server.system) if segments.is_piece(name.removesuffix(segments.PARTIAL))]
+    found = [name for name in found if segments.number(name) >= segments.number(server.pieces[0])]
+    whole = {name for name in found if segments.is_piece(name)}
+    return sorted(name for name in found if name in whole or name.removesuffix(segments.PARTIAL) not in whole)
+
+
+def gap(place: Place, server: Server) -> list[str]:
+    """Name the pieces that are missing, of those that follow a backup."""
+    return segments.missing(server.pieces[0], [*server.pieces, *later(place, server)])
+
+
+def fetch(place: Place, system: str, name: str, key: Key) -> bytes:
+    """Read a piece or a history.
+
+    Raises:
+        Trouble: when it is damaged, or the key is another.
+    """
+    with place.reading(path(system, name)) as sealed, key.opening(sealed) as plain:
+        try:
+            content = gzip.decompress(plain.read())
+        except (OSError, EOFError) as error:
+            raise damaged() from error
+    bare = name.removesuffix(segments.PARTIAL)
+    if segments.is_piece(bare) and not segments.holds(bare, content):
+        raise Trouble(f"{path(system, name)} is not what its name says.", f"{path(system, name)} 内容与名称不符。")
+    return content
+
+
+def reached(place: Place, system: str) -> datetime | None:
+    """Tell until when everything that was committed is kept; None when nothing is."""
+    name = f"{_WHERE}/{system}/{_REACHED}"
+    return datetime.fromisoformat(json.loads(place.read(name))["until"]) if place.has(name) else None
+
+
+class Receiver:
+    """Fetches one server's log, and keeps it."""
+
+    def __init__(self, source: Source, place: Place, lock: Lock, spool: Path) -> None:
+        self._source = source
+        self._place = place
+        self._lock = lock
+        self._root = spool
+        self._process: subprocess.Popen[bytes] | None = None
+        self._system = ""
+        self._shipped: dict[str, str] = {}
+        self._last = 0
+        self._mark: tuple[datetime, int] | None = None
+
+    @property
+    def _spool(self) -> Path:
+        return self._root / self._system
+
+    def round(self) -> None:
+        """Keep what is new; begin to fetch, or end, as is needed.
+
+        Raises:
+            Trouble: when the server or the place can't be reached: fetching goes on, and so must this.
+        """
+        if self._process is None or self._process.poll() is not None:
+            self._begin()
+        until: datetime | None = None
+        try:
+            until = asyncio.run(self._fetched())
+        finally:  # what was fetched from a server that is gone is worth all the more
+            self._keep()
+        if until:
+            content = json.dumps({"until": until.isoformat()}).encode()
+            self._place.write(f"{_WHERE}/{self._system}/{_REACHED}", content)
+
+    def _keep(self) -> None:
+        try:
+            self._ship()
+        except Trouble:
+            if sum(file.stat().st_size for file in self._spool.iterdir()) > _SPOOL_LIMIT:
+                self.end()  # the server keeps the rest, as far as it may
+            raise
+
+    def finish(self) -> None:
+        """Stop fetching, and keep what came last."""
+        self.end()
+        if self._system:
+            self._ship()
+
+    def end(self) -> None:
+        """Stop fetching."""
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(_END_WITHIN)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process = None
+
+    def _begin(self) -> None:
+        new = asyncio.run(self._prepare())
+        self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if new:  # what the spool ends with is not where the server begins
+            with suppress(Trouble):
+                self._ship()
+            for file in self._spool.iterdir():
+                file.unlink()
+            err.print(
+                f"{self._source.name}: its log is kept from now on; take a backup now, to begin with.  "
+                "从现在起归档日志，请立即执行一次 linli backup。",
+                soft_wrap=True,
+            )
+        kept = pieces(self._place, self._system)
+        self._last = max(map(segments.number, kept), default=0)
+        login = base.Login.of(self._source.url)
+        self._process = subprocess.Popen(
+            [
+                *(base.program("pg_receivewal"), *login.options, f"--directory={self._spool}", f"--slot={SLOT}"),
+                *("--synchronous", "--status-interval=1"),
+            ],
+            env=login.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    async def _prepare(self) -> bool:
+        """Have the server keep what was not fetched; tell whether that begins only now."""
+        async with connected(self._source.url) as connection:
+            self._system = await connection.fetchval("SELECT system_identifier::text FROM pg_control_system()")
+            query = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1"
+            status = await connection.fetchval(query, SLOT)
+            if status == "lost":
+                await connection.execute("SELECT pg_drop_replication_slot($1)", SLOT)
+            if status in {None, "lost"}:
+                await connection.execute("SELECT pg_create_physical_replication_slot($1, true)", SLOT)
+                return True
+        return False
+
+    async def _fetched(self) -> datetime | None:
+        """Tell until when all is in the spool: what was written when this was asked before, once that has come."""
+        async with connected(self._source.url) as connection:
+            query = (
+                "SELECT clock_timestamp() AS now, pg_current_wal_flush_lsn() - '0/0' AS written,"
+                " (SELECT restart_lsn - '0/0' FROM pg_replication_slots WHERE slot_name = $1) AS fetched"
+            )
+            row = await connection.fetchrow(query, SLOT)
+        before, self._mark = self._mark, (row["now"], int(row["written"]))
+        if before and row["fetched"] is not None and int(row["fetched"]) >= before[1]:
+            return before[0]
+        return None
+
+    def _ship(self) -> None:
+        for file in sorted(self._spool.iterdir()):
+            if not _NAME.fullmatch(file.name):
+                continue
+            try:
+                content = file.read_bytes()
+            except FileNotFoundError:  # a partial piece that is whole by now, and has lost that ending
+                continue
+            digest = hashlib.sha256(content).hexdigest()
+            if self._shipped.get(file.name) != digest:
+                self._place.write(path(self._system, file.name), self._sealed(content))
+                self._shipped[file.name] = digest
+            if segments.is_piece(file.name):
+                self._whole(file.name)
+                file.unlink()
+
+    def _whole(self, name: str) -> None:
+        self._place.delete(path(self._system, name + segments.PARTIAL))
+        for one in (name, name + segments.PARTIAL):
+            self._shipped.pop(one, None)
+        place = segments.number(name)
+        if self._last and place > self._last + 1:
+            err.print(
+                f"[red]![/] {self._source.name}: {place - self._last - 1} pieces of the log before {name} are lost; "
+                "take a backup now, to begin anew.  日志缺失，请立即执行一次 linli backup。",
+                soft_wrap=True,
+            )
+        self._last = max(self._last, place)
+
+    def _sealed(self, content: bytes) -> bytes:
+        target = io.BytesIO()
+        with self._lock.sealing(target) as plain:
+            plain.write(gzip.compress(content, 1, mtime=0))
+        return target.getvalue()
+
+
+def receive(receivers: list[Receiver], every: float, wanted: Callable[[], bool]) -> None:
+    """Fetch and keep until it is not wanted any more; whatever fails is tried again."""
+    failing = ""
+    while wanted():
+        began = time.monotonic()
+        said = ""
+        for one in receivers:
+            try:
+                one.round()
+            except (Trouble, asyncpg.PostgresError, OSError) as error:
+                said = str(error)
+        if said != failing:  # once, not every few seconds
+            err.print(f"[red]![/] {datetime.now(UTC):%F %T}Z {said}" if said else "[green]✓[/] well again 已恢复")
+            failing = said
+        while wanted() and time.monotonic() - began < every:
+            time.sleep(min(0.2, every))
+    for one in receivers:
+        with suppress(Trouble, OSError):
+            one.finish()
