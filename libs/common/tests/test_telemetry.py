@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from uuid import UUID
 
 import pytest
 from asgi_lifespan import LifespanManager
@@ -111,6 +112,24 @@ async def test_a_trace_holds_neither_query_nor_parameters_nor_probes(
     await eventually(lambda: len(spans.get_finished_spans()) > 3)
     assert "13800001111" not in repr([dict(span.attributes or {}) for span in spans.get_finished_spans()])
     assert (find(spans, "POST /tickets/v1/tickets").attributes or {})["url.query"] == "REDACTED"
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/tickets/v1/13800001111", "*"),
+        ("/tickets/v1/dead-letters/13800001111", "/tickets/v1/dead-letters/*"),
+        ("/tickets/v1/dead-letters/310104194901010425/replay", "/tickets/v1/dead-letters/*/replay"),
+        (f"/tickets/v1/dead-letters/{UUID(int=7)}", f"/tickets/v1/dead-letters/{UUID(int=7)}"),
+        ("/tickets/v1/dead-letters/310104003001", "/tickets/v1/dead-letters/310104003001"),
+    ],
+)
+async def test_a_trace_holds_of_an_address_what_are_ids(
+    running: Running, spans: InMemorySpanExporter, path: str, shown: str
+) -> None:
+    await running.client("resident", "310104").request("POST" if path.endswith("replay") else "GET", path)
+    (request,) = [span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER]
+    assert (request.attributes or {})["url.path"] == shown
 
 
 async def test_a_statement_that_fails_is_recorded_without_its_values(

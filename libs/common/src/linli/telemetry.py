@@ -3,6 +3,7 @@
 import atexit
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,6 +46,8 @@ DISTRICT: Final = "linli.district"
 UNIT: Final = "linli.unit"
 SUBJECT: Final = "linli.subject"
 """The ticket, booking or whatever a request is about."""
+_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[1-9]\d{5}(\d{3}){0,2}")
+"""A UUID, or a unit down to a community: the digits of smaller ones could be somebody's ID number."""
 _DELIVER_WITHIN: Final = 5
 _END_WITHIN: Final = 1.5
 _QUEUE: Final = 2048
@@ -101,7 +104,7 @@ def setup(service: str, settings: Settings, app: FastAPI) -> None:
     if not isinstance(trace.get_tracer_provider(), TracerProvider):
         _record(service, settings)
     FastAPIInstrumentor.instrument_app(
-        app, excluded_urls="healthz,readyz", exclude_spans=["send", "receive"], server_request_hook=_forget_query
+        app, excluded_urls="healthz,readyz", exclude_spans=["send", "receive"], server_request_hook=_forget_words
     )
 
 
@@ -218,7 +221,14 @@ class _Roots(Sampler):
         return f"Roots({self._ratio.get_description()})"
 
 
-def _forget_query(span: Span, scope: dict[str, Any]) -> None:
-    """Leave what was searched for out of the trace: it may be a phone number."""
+def _forget_words(span: Span, scope: dict[str, Any]) -> None:
+    """Leave out of the trace what stands in an address and is no id: somebody may put a phone number there."""
     if scope.get("query_string"):
         span.set_attribute("url.query", "REDACTED")
+    if isinstance(span, ReadableSpan):
+        span.set_attribute("url.path", _path(scope["path"], str((span.attributes or {}).get("http.route", ""))))
+
+
+def _path(path: str, route: str) -> str:
+    said = zip(path.split("/"), route.split("/"), strict=False)
+    return "/".join(here if here == known or _ID.fullmatch(here) else "*" for here, known in said) if route else "*"
