@@ -1,6 +1,6 @@
 # Linli (邻里). Python 3.11+, git and make are enough; every target first sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: bench help setup up down logs reset doctor demo test check format lint types imports contracts migrations k8s security lock compose-test page page-api page-test page-test-left-out
+.PHONY: bench help setup up down logs reset doctor demo test check format lint types imports contracts migrations k8s security lock compose-test page page-api page-test page-pictures page-test-left-out
 
 ARGS ?=
 BIN := .venv/bin
@@ -53,6 +53,9 @@ page-api: setup ## Write down the API the page is built against 更新页面所�
 
 page-test: setup page ## Use the page in a browser; needs Chromium 浏览器测试
 	LINLI_BROWSER_TEST=1 $(BIN)/pytest -n0 -q tests/console $(ARGS)
+
+page-pictures: setup page ## Take the console's pictures again, into docs 更新截图
+	LINLI_PICTURES=docs LINLI_BROWSER_TEST=1 $(BIN)/pytest -n0 -q tests/console/test_traces.py -k 'slowest or watched'
 
 page-test-left-out:
 	@echo 'There is no Chromium here (apt-get install chromium, or LINLI_CHROMIUM=/path): make page-test was left out.'

@@ -9,7 +9,9 @@ export function duration(ms: number): string {
   if (ms < 60_000) return `${trim((ms / 1000).toFixed(2))} s`;
   if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min ${pad(Math.floor((ms % 60_000) / 1000))} s`;
   const hours = ms / 3_600_000;
-  return hours < 48 ? `${Math.floor(hours)} h ${pad(Math.floor((ms % 3_600_000) / 60_000))} min` : `${Math.round(hours / 24)} d`;
+  return hours < 48
+    ? `${Math.floor(hours)} h ${pad(Math.floor((ms % 3_600_000) / 60_000))} min`
+    : `${Math.round(hours / 24)} d`;
 }
 
 const trim = (text: string): string => text.replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");

@@ -57,7 +57,13 @@ export function themeFor(isDark: boolean): ThemeConfig {
       motionDurationSlow: "0.16s",
     },
     components: {
-      Table: { headerBg: "transparent", headerSplitColor: "transparent", cellPaddingBlockSM: 6, bodySortBg: "transparent", headerSortActiveBg: "transparent" },
+      Table: {
+        headerBg: "transparent",
+        headerSplitColor: "transparent",
+        cellPaddingBlockSM: 6,
+        bodySortBg: "transparent",
+        headerSortActiveBg: "transparent",
+      },
       Menu: { horizontalLineHeight: "46px", itemBg: "transparent" },
       Tabs: { horizontalMargin: "0" },
     },

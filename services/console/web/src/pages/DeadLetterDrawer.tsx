@@ -13,10 +13,26 @@ import { idempotencyKey, readable, stateOf, traceOf, type Letter } from "./lette
 
 type Act = "replay" | "discard";
 
-export function DeadLetterDrawer({ letter, close, decided }: { letter: Letter | null; close: () => void; decided: () => void }) {
+export function DeadLetterDrawer({
+  letter,
+  close,
+  decided,
+}: {
+  letter: Letter | null;
+  close: () => void;
+  decided: () => void;
+}) {
   const t = useText();
   return (
-    <Drawer open={letter !== null} onClose={close} size={640} destroyOnHidden title={letter && <span className="mono">{letter.subject}</span>} aria-label={letter?.subject ?? ""} closable={{ "aria-label": t.span.close }}>
+    <Drawer
+      open={letter !== null}
+      onClose={close}
+      size={640}
+      destroyOnHidden
+      title={letter && <span className="mono">{letter.subject}</span>}
+      aria-label={letter?.subject ?? ""}
+      closable={{ "aria-label": t.span.close }}
+    >
       {letter && <Details key={letter.id} letter={letter} decided={decided} />}
     </Drawer>
   );
@@ -72,11 +88,29 @@ function Details({ letter, decided }: { letter: Letter; decided: () => void }) {
       {act.isError && <Trouble error={act.error} />}
       {state === "pending" && (
         <Space className="decide">
-          <Button type="primary" icon={<RedoOutlined />} loading={act.isPending && act.variables === "replay"} disabled={act.isPending} onClick={() => act.mutate("replay")}>
+          <Button
+            type="primary"
+            icon={<RedoOutlined />}
+            loading={act.isPending && act.variables === "replay"}
+            disabled={act.isPending}
+            onClick={() => act.mutate("replay")}
+          >
             {t.dead.replay}
           </Button>
-          <Popconfirm title={t.dead.discardSure} description={t.dead.discardHint} okText={t.dead.discard} cancelText={t.no} okButtonProps={{ danger: true }} onConfirm={() => act.mutate("discard")}>
-            <Button danger icon={<DeleteOutlined />} loading={act.isPending && act.variables === "discard"} disabled={act.isPending}>
+          <Popconfirm
+            title={t.dead.discardSure}
+            description={t.dead.discardHint}
+            okText={t.dead.discard}
+            cancelText={t.no}
+            okButtonProps={{ danger: true }}
+            onConfirm={() => act.mutate("discard")}
+          >
+            <Button
+              danger
+              icon={<DeleteOutlined />}
+              loading={act.isPending && act.variables === "discard"}
+              disabled={act.isPending}
+            >
               {t.dead.discard}
             </Button>
           </Popconfirm>

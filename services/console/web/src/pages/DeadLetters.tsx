@@ -43,9 +43,7 @@ export default function DeadLetters() {
       queryFn: ({ signal }: { signal: AbortSignal }) => read(name, pages, signal),
     })),
   });
-  const all = found
-    .flatMap((one) => one.data?.items ?? [])
-    .sort((a, b) => b.died_at.localeCompare(a.died_at));
+  const all = found.flatMap((one) => one.data?.items ?? []).sort((a, b) => b.died_at.localeCompare(a.died_at));
   const shown = all.filter((letter) => state === "all" || stateOf(letter) === state);
   const opened = all.find((letter) => letter.id === search.get("letter")) ?? null;
   const pending = found.every((one) => one.isPending);
@@ -64,7 +62,12 @@ export default function DeadLetters() {
         </button>
       ),
     },
-    { title: t.dead.error, key: "error", ellipsis: true, render: (_, letter) => <span className="failed">{letter.error}</span> },
+    {
+      title: t.dead.error,
+      key: "error",
+      ellipsis: true,
+      render: (_, letter) => <span className="failed">{letter.error}</span>,
+    },
     { title: t.dead.district, dataIndex: "district", width: 76 },
     { title: t.dead.deliveries, dataIndex: "deliveries", width: 60, align: "right" },
     { title: t.dead.state, key: "state", width: 90, render: (_, letter) => <LetterState state={stateOf(letter)} /> },
@@ -95,7 +98,14 @@ export default function DeadLetters() {
         </div>
       </header>
       {found.map((one, index) =>
-        one.isError ? <Trouble key={asked[index]} error={one.error} brief={`${t.problem.partly}: ${asked[index]}`} retry={() => void one.refetch()} /> : null,
+        one.isError ? (
+          <Trouble
+            key={asked[index]}
+            error={one.error}
+            brief={`${t.problem.partly}: ${asked[index]}`}
+            retry={() => void one.refetch()}
+          />
+        ) : null,
       )}
       <section className="table-card">
         <Table<Letter>
@@ -109,8 +119,17 @@ export default function DeadLetters() {
           rowClassName="row"
           onRow={(letter) => ({ onClick: () => change({ letter: letter.id }) })}
           locale={{
-            emptyText: pending ? " " : (
-              <Empty description={<>{t.dead.empty}{!all.length && <p className="quiet">{t.dead.emptyHint}</p>}</>} />
+            emptyText: pending ? (
+              " "
+            ) : (
+              <Empty
+                description={
+                  <>
+                    {t.dead.empty}
+                    {!all.length && <p className="quiet">{t.dead.emptyHint}</p>}
+                  </>
+                }
+              />
             ),
           }}
         />

@@ -44,7 +44,14 @@ export function Durations({ points }: { points: Point[] }) {
     return {
       animation: false,
       grid: { left: 62, right: 16, top: 30, bottom: 24 },
-      legend: { top: 0, right: 8, icon: "circle", itemWidth: 8, itemHeight: 8, textStyle: { color: token.colorTextSecondary } },
+      legend: {
+        top: 0,
+        right: 8,
+        icon: "circle",
+        itemWidth: 8,
+        itemHeight: 8,
+        textStyle: { color: token.colorTextSecondary },
+      },
       tooltip: {
         formatter: ({ data }: { data: Dot }) =>
           `${data.point.service}  ${data.point.operation}\n${clock(new Date(data.point.at))}   ${duration(data.point.duration)}`,
@@ -66,13 +73,24 @@ export function Durations({ points }: { points: Point[] }) {
         splitLine: line,
       },
       series: [
-        ...services.map((name) => series(name, colourOf(name), dots((point) => point.service === name && !point.error))),
-        series(t.trace.errors, RED, dots((point) => point.error)),
+        ...services.map((name) =>
+          series(
+            name,
+            colourOf(name),
+            dots((point) => point.service === name && !point.error),
+          ),
+        ),
+        series(
+          t.trace.errors,
+          RED,
+          dots((point) => point.error),
+        ),
       ],
     };
   }, [points, token, t]);
 
-  if (points.length === 0) return <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description={t.traces.empty} style={{ height: HEIGHT - 32 }} />;
+  if (points.length === 0)
+    return <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description={t.traces.empty} style={{ height: HEIGHT - 32 }} />;
   return (
     <Chart
       label={`${t.traces.scatter}: ${points.length}`}

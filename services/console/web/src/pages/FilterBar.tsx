@@ -91,13 +91,19 @@ export function FilterBar({ filters, change }: Props) {
           />
         )}
       />
-      <Checkbox checked={Boolean(filters.error)} onChange={(event) => change({ error: event.target.checked ? "true" : "" })}>
+      <Checkbox
+        checked={Boolean(filters.error)}
+        onChange={(event) => change({ error: event.target.checked ? "true" : "" })}
+      >
         {t.filters.error}
       </Checkbox>
       <Select
         aria-label={t.filters.range}
         value={range}
-        options={[...Object.keys(RANGES), "custom"].map((value) => ({ value, label: t.filters.ranges[value as typeof range] }))}
+        options={[...Object.keys(RANGES), "custom"].map((value) => ({
+          value,
+          label: t.filters.ranges[value as typeof range],
+        }))}
         onChange={(value) =>
           change(
             value === "custom"
@@ -112,7 +118,9 @@ export function FilterBar({ filters, change }: Props) {
           showTime
           allowClear={false}
           value={[dayjs(filters.since), filters.until ? dayjs(filters.until) : dayjs()]}
-          onChange={(times) => times?.[0] && change({ since: times[0].toISOString(), until: times[1]?.toISOString() ?? "" })}
+          onChange={(times) =>
+            times?.[0] && change({ since: times[0].toISOString(), until: times[1]?.toISOString() ?? "" })
+          }
         />
       )}
       {Object.keys(filters).length > 0 && (
@@ -144,7 +152,9 @@ function Place({ unit, change }: { unit: string | undefined; change: (unit: stri
     value: code,
     label: name,
     isLeaf: false,
-    ...(code === opened && streets.length ? { children: streets.map((street) => ({ value: street.code, label: street.name })) } : {}),
+    ...(code === opened && streets.length
+      ? { children: streets.map((street) => ({ value: street.code, label: street.name })) }
+      : {}),
   }));
   return (
     <Cascader

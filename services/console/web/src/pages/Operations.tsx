@@ -38,7 +38,8 @@ export default function Operations() {
   });
   const all = operations.data?.items ?? [];
   const shown = all.filter(
-    (item) => (!service || item.service === service) && item.operation.toLowerCase().includes(wanted.trim().toLowerCase()),
+    (item) =>
+      (!service || item.service === service) && item.operation.toLowerCase().includes(wanted.trim().toLowerCase()),
   );
   const looked = all.find((item) => keyOf(item) === search.get("looked")) ?? null;
   const longest = Math.max(...shown.map((item) => item.p95), 0);
@@ -49,25 +50,60 @@ export default function Operations() {
       key: "operation",
       ellipsis: true,
       render: (_, item) => (
-        <button type="button" className="plain operation" aria-label={`${t.operations.compare}: ${item.service} ${item.operation}`}>
+        <button
+          type="button"
+          className="plain operation"
+          aria-label={`${t.operations.compare}: ${item.service} ${item.operation}`}
+        >
           <Service name={item.service} />
           <span className="name">{item.operation}</span>
         </button>
       ),
       sorter: (a, b) => keyOf(a).localeCompare(keyOf(b)),
     },
-    { title: t.operations.count, key: "count", width: 90, align: "right", render: (_, item) => <span className="number">{count(item.count)}</span>, sorter: (a, b) => a.count - b.count },
+    {
+      title: t.operations.count,
+      key: "count",
+      width: 90,
+      align: "right",
+      render: (_, item) => <span className="number">{count(item.count)}</span>,
+      sorter: (a, b) => a.count - b.count,
+    },
     {
       title: t.operations.errorRate,
       key: "errors",
       width: 100,
       align: "right",
-      render: (_, item) => <span className={item.errors ? "failed number" : "number"}>{item.count ? percent(item.errors / item.count) : "—"}</span>,
+      render: (_, item) => (
+        <span className={item.errors ? "failed number" : "number"}>
+          {item.count ? percent(item.errors / item.count) : "—"}
+        </span>
+      ),
       sorter: (a, b) => a.errors / (a.count || 1) - b.errors / (b.count || 1),
     },
-    { title: t.operations.p50, key: "p50", width: 96, align: "right", render: (_, item) => <span className="number">{duration(item.p50)}</span>, sorter: (a, b) => a.p50 - b.p50 },
-    { title: t.operations.change, key: "c50", width: 104, align: "right", render: (_, item) => <Change now={item.p50} before={item.yesterday_p50} /> },
-    { title: t.operations.p95, key: "p95", width: 210, render: (_, item) => <Took ms={item.p95} longest={longest} error={false} />, sorter: (a, b) => a.p95 - b.p95, defaultSortOrder: "descend" },
+    {
+      title: t.operations.p50,
+      key: "p50",
+      width: 96,
+      align: "right",
+      render: (_, item) => <span className="number">{duration(item.p50)}</span>,
+      sorter: (a, b) => a.p50 - b.p50,
+    },
+    {
+      title: t.operations.change,
+      key: "c50",
+      width: 104,
+      align: "right",
+      render: (_, item) => <Change now={item.p50} before={item.yesterday_p50} />,
+    },
+    {
+      title: t.operations.p95,
+      key: "p95",
+      width: 210,
+      render: (_, item) => <Took ms={item.p95} longest={longest} error={false} />,
+      sorter: (a, b) => a.p95 - b.p95,
+      defaultSortOrder: "descend",
+    },
     {
       title: t.operations.change,
       key: "c95",
@@ -85,7 +121,13 @@ export default function Operations() {
           <span className="quiet">{t.operations.hint}</span>
         </div>
         <div className="actions">
-          <Input.Search allowClear placeholder={t.operations.search} aria-label={t.operations.search} style={{ width: 220 }} onChange={(event) => setWanted(event.target.value)} />
+          <Input.Search
+            allowClear
+            placeholder={t.operations.search}
+            aria-label={t.operations.search}
+            style={{ width: 220 }}
+            onChange={(event) => setWanted(event.target.value)}
+          />
           <Select
             aria-label={t.filters.service}
             placeholder={t.filters.service}
@@ -125,8 +167,21 @@ export default function Operations() {
         size={760}
         closable={{ "aria-label": t.span.close }}
         destroyOnHidden
-        title={looked && <span className="operation"><Service name={looked.service} />{looked.operation}</span>}
-        extra={looked && <Link to={`/traces?${new URLSearchParams({ service: looked.service, operation: looked.operation })}`}>{t.operations.traces}</Link>}
+        title={
+          looked && (
+            <span className="operation">
+              <Service name={looked.service} />
+              {looked.operation}
+            </span>
+          )
+        }
+        extra={
+          looked && (
+            <Link to={`/traces?${new URLSearchParams({ service: looked.service, operation: looked.operation })}`}>
+              {t.operations.traces}
+            </Link>
+          )
+        }
       >
         {looked && <Compared operation={looked} />}
       </Drawer>
@@ -154,13 +209,25 @@ function Compared({ operation: { service, operation } }: { operation: Operation 
   const { token } = theme.useToken();
   const hours = useQuery({
     queryKey: ["compare", service, operation],
-    queryFn: ({ signal }) => content(api.GET("/console/v1/operations/compare", { params: { query: { service, operation } }, signal })),
+    queryFn: ({ signal }) =>
+      content(api.GET("/console/v1/operations/compare", { params: { query: { service, operation } }, signal })),
   });
   const option = useMemo(() => {
     const found = hours.data?.hours ?? [];
     const colour = colourOf(service);
-    const line = (name: string, data: (number | null | undefined)[], more: object) => ({ name, type: "line", data, symbolSize: 5, smooth: 0.2, ...more });
-    const quiet = { lineStyle: { color: token.colorTextQuaternary, type: "dashed" }, itemStyle: { color: token.colorTextQuaternary }, symbol: "none" };
+    const line = (name: string, data: (number | null | undefined)[], more: object) => ({
+      name,
+      type: "line",
+      data,
+      symbolSize: 5,
+      smooth: 0.2,
+      ...more,
+    });
+    const quiet = {
+      lineStyle: { color: token.colorTextQuaternary, type: "dashed" },
+      itemStyle: { color: token.colorTextQuaternary },
+      symbol: "none",
+    };
     const rule = { lineStyle: { color: token.colorBorderSecondary } };
     return {
       grid: [
@@ -168,7 +235,10 @@ function Compared({ operation: { service, operation } }: { operation: Operation 
         { left: 66, right: 16, top: 312, height: 80 },
       ],
       legend: { top: 0, textStyle: { color: token.colorTextSecondary } },
-      tooltip: { trigger: "axis", valueFormatter: (value: unknown) => (typeof value === "number" ? duration(value) : "—") },
+      tooltip: {
+        trigger: "axis",
+        valueFormatter: (value: unknown) => (typeof value === "number" ? duration(value) : "—"),
+      },
       axisPointer: { link: [{ xAxisIndex: "all" }] },
       xAxis: [0, 1].map((gridIndex) => ({
         gridIndex,
@@ -179,15 +249,52 @@ function Compared({ operation: { service, operation } }: { operation: Operation 
         axisLine: rule,
       })),
       yAxis: [
-        { gridIndex: 0, type: "value", axisLabel: { formatter: duration, color: token.colorTextTertiary }, splitLine: rule },
-        { gridIndex: 1, type: "value", splitNumber: 2, axisLabel: { color: token.colorTextTertiary }, splitLine: rule, name: t.operations.count, nameTextStyle: { color: token.colorTextTertiary } },
+        {
+          gridIndex: 0,
+          type: "value",
+          axisLabel: { formatter: duration, color: token.colorTextTertiary },
+          splitLine: rule,
+        },
+        {
+          gridIndex: 1,
+          type: "value",
+          splitNumber: 2,
+          axisLabel: { color: token.colorTextTertiary },
+          splitLine: rule,
+          name: t.operations.count,
+          nameTextStyle: { color: token.colorTextTertiary },
+        },
       ],
       series: [
-        line(`p95 ${t.operations.today}`, found.map((hour) => hour.p95), { lineStyle: { color: colour, width: 2 }, itemStyle: { color: colour } }),
-        line(`p95 ${t.operations.yesterday}`, found.map((hour) => hour.yesterday_p95), quiet),
-        line(`p50 ${t.operations.today}`, found.map((hour) => hour.p50), { lineStyle: { color: colour, width: 2, opacity: 0.5 }, itemStyle: { color: colour, opacity: 0.5 } }),
-        line(`p50 ${t.operations.yesterday}`, found.map((hour) => hour.yesterday_p50), { ...quiet, lineStyle: { color: token.colorTextQuaternary, type: "dotted" } }),
-        { name: t.operations.count, type: "bar", xAxisIndex: 1, yAxisIndex: 1, data: found.map((hour) => hour.count), itemStyle: { color: colour, opacity: 0.4 }, tooltip: { valueFormatter: String } },
+        line(
+          `p95 ${t.operations.today}`,
+          found.map((hour) => hour.p95),
+          { lineStyle: { color: colour, width: 2 }, itemStyle: { color: colour } },
+        ),
+        line(
+          `p95 ${t.operations.yesterday}`,
+          found.map((hour) => hour.yesterday_p95),
+          quiet,
+        ),
+        line(
+          `p50 ${t.operations.today}`,
+          found.map((hour) => hour.p50),
+          { lineStyle: { color: colour, width: 2, opacity: 0.5 }, itemStyle: { color: colour, opacity: 0.5 } },
+        ),
+        line(
+          `p50 ${t.operations.yesterday}`,
+          found.map((hour) => hour.yesterday_p50),
+          { ...quiet, lineStyle: { color: token.colorTextQuaternary, type: "dotted" } },
+        ),
+        {
+          name: t.operations.count,
+          type: "bar",
+          xAxisIndex: 1,
+          yAxisIndex: 1,
+          data: found.map((hour) => hour.count),
+          itemStyle: { color: colour, opacity: 0.4 },
+          tooltip: { valueFormatter: String },
+        },
       ],
     };
   }, [hours.data, service, token, t]);

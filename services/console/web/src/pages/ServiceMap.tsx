@@ -67,8 +67,18 @@ export default function ServiceMap() {
               dataSource={map.data.nodes}
               columns={[
                 { title: t.map.service, key: "service", render: (_, node) => <Service name={node.service} /> },
-                { title: t.map.rate, key: "rate", align: "right", render: (_, node) => <span className="number">{count(node.rate)}</span> },
-                { title: t.map.errorRate, key: "errors", align: "right", render: (_, node) => errors(node.rate, node.errors) },
+                {
+                  title: t.map.rate,
+                  key: "rate",
+                  align: "right",
+                  render: (_, node) => <span className="number">{count(node.rate)}</span>,
+                },
+                {
+                  title: t.map.errorRate,
+                  key: "errors",
+                  align: "right",
+                  render: (_, node) => errors(node.rate, node.errors),
+                },
                 { title: t.map.p95, key: "p95", align: "right", render: (_, node) => speed(node.p95) },
               ]}
             />
@@ -83,8 +93,20 @@ export default function ServiceMap() {
                 { title: t.map.from, key: "from", render: (_, edge) => <Service name={edge.from} /> },
                 { title: t.map.to, key: "to", render: (_, edge) => <Service name={edge.to} /> },
                 { title: t.map.kind, key: "kind", width: 56, render: (_, edge) => t.map[edge.kind] },
-                { title: t.map.rate, key: "rate", width: 64, align: "right", render: (_, edge) => <span className="number">{count(edge.rate)}</span> },
-                { title: t.map.errorRate, key: "errors", width: 66, align: "right", render: (_, edge) => errors(edge.rate, edge.errors) },
+                {
+                  title: t.map.rate,
+                  key: "rate",
+                  width: 64,
+                  align: "right",
+                  render: (_, edge) => <span className="number">{count(edge.rate)}</span>,
+                },
+                {
+                  title: t.map.errorRate,
+                  key: "errors",
+                  width: 66,
+                  align: "right",
+                  render: (_, edge) => errors(edge.rate, edge.errors),
+                },
                 { title: t.map.p95, key: "p95", width: 84, align: "right", render: (_, edge) => speed(edge.p95) },
               ]}
             />
@@ -102,7 +124,11 @@ function Graph({ map, open }: { map: MapData; open: (service: string) => void })
     const busiest = Math.max(...map.nodes.map((node) => node.rate), 0.001);
     const widest = Math.max(...map.edges.map((edge) => edge.rate), 0.001);
     const told = (rate: number, errors: number, p95: number | null | undefined): string =>
-      [`${t.map.rate} ${count(rate)}`, `${t.map.errorRate} ${rate ? percent(errors / rate) : "—"}`, `${t.map.p95} ${p95 == null ? "—" : duration(p95)}`].join("\n");
+      [
+        `${t.map.rate} ${count(rate)}`,
+        `${t.map.errorRate} ${rate ? percent(errors / rate) : "—"}`,
+        `${t.map.p95} ${p95 == null ? "—" : duration(p95)}`,
+      ].join("\n");
     return {
       tooltip: { formatter: ({ data }: { data: { told: string } }) => data.told },
       series: [
@@ -123,10 +149,14 @@ function Graph({ map, open }: { map: MapData; open: (service: string) => void })
             color: token.colorText,
             fontSize: 12,
             lineHeight: 16,
-            formatter: ({ data }: { data: { name: string; below: string } }) => `{name|${data.name}}\n{below|${data.below}}`,
+            formatter: ({ data }: { data: { name: string; below: string } }) =>
+              `{name|${data.name}}\n{below|${data.below}}`,
             backgroundColor: token.colorBgContainer,
             padding: [1, 3],
-            rich: { name: { fontWeight: 600, color: token.colorText, fontSize: 13 }, below: { color: token.colorTextTertiary, fontSize: 11 } },
+            rich: {
+              name: { fontWeight: 600, color: token.colorText, fontSize: 13 },
+              below: { color: token.colorTextTertiary, fontSize: 11 },
+            },
           },
           data: map.nodes.map((node) => ({
             name: node.service,

@@ -116,7 +116,9 @@ function What({ item }: { item: Happening }) {
   return (
     <span className="what-happened" title={item.what}>
       {word && <span>{word}</span>}
-      <span className={item.error ? "name failed" : word ? "name quiet" : "name"}>{publisher ? `${publisher}.${event}` : item.what}</span>
+      <span className={item.error ? "name failed" : word ? "name quiet" : "name"}>
+        {publisher ? `${publisher}.${event}` : item.what}
+      </span>
     </span>
   );
 }
@@ -153,7 +155,9 @@ function ChapterCard({ chapter }: { chapter: Chapter }) {
             className={`happening ${item.kind}`}
             aria-label={`${t.subject.happened[item.kind]} ${item.service} ${item.what}, ${t.subject.open}`}
           >
-            <span className="at">{index === 0 ? <When at={item.at} /> : <span className="quiet number">+{duration(offset)}</span>}</span>
+            <span className="at">
+              {index === 0 ? <When at={item.at} /> : <span className="quiet number">+{duration(offset)}</span>}
+            </span>
             <i className="dot" style={{ background: item.error ? undefined : colour, borderColor: colour }} />
             <span className="kind quiet">{t.subject.happened[item.kind]}</span>
             <Service name={item.service} />
@@ -162,7 +166,11 @@ function ChapterCard({ chapter }: { chapter: Chapter }) {
             <span className="track" aria-hidden>
               <i
                 className={item.error ? "error" : ""}
-                style={{ left: `${(100 * offset) / length}%`, width: `${(100 * item.duration) / length}%`, background: item.error ? undefined : colour }}
+                style={{
+                  left: `${(100 * offset) / length}%`,
+                  width: `${(100 * item.duration) / length}%`,
+                  background: item.error ? undefined : colour,
+                }}
               />
             </span>
             <span className="number length">{duration(item.duration)}</span>

@@ -23,11 +23,18 @@ export default function Trace() {
   const cameFromHere = useLocation().key !== "default";
   const trace = useQuery({
     queryKey: ["trace", id],
-    queryFn: ({ signal }) => content(api.GET("/console/v1/traces/{trace_id}", { params: { path: { trace_id: id } }, signal })),
+    queryFn: ({ signal }) =>
+      content(api.GET("/console/v1/traces/{trace_id}", { params: { path: { trace_id: id } }, signal })),
   });
   return (
     <div className="page">
-      <Button type="link" size="small" icon={<ArrowLeftOutlined />} className="back" onClick={() => void (cameFromHere ? navigate(-1) : navigate("/traces"))}>
+      <Button
+        type="link"
+        size="small"
+        icon={<ArrowLeftOutlined />}
+        className="back"
+        onClick={() => void (cameFromHere ? navigate(-1) : navigate("/traces"))}
+      >
         {t.trace.back}
       </Button>
       {trace.isPending && <Skeleton active paragraph={{ rows: 12 }} />}
@@ -57,7 +64,6 @@ function Shown({ trace }: { trace: TraceData }) {
   const worked = shares(layout);
   const total = worked.reduce((sum, [, ms]) => sum + ms, 0);
   const tab = search.get("tab") ?? "waterfall";
-
 
   return (
     <>
@@ -91,7 +97,9 @@ function Shown({ trace }: { trace: TraceData }) {
         <Fact name={t.traces.where}>{called(unit) || "—"}</Fact>
         <Fact name={t.trace.spans}>{trace.spans.length}</Fact>
         <Fact name={t.trace.errors}>{errors ? <Tag color="error">{errors}</Tag> : 0}</Fact>
-        <Fact name={t.trace.redeliveries}>{trace.redeliveries.length ? <Tag color="warning">{trace.redeliveries.length}</Tag> : 0}</Fact>
+        <Fact name={t.trace.redeliveries}>
+          {trace.redeliveries.length ? <Tag color="warning">{trace.redeliveries.length}</Tag> : 0}
+        </Fact>
         <Fact name={t.trace.services}>
           <span className="shares">
             {worked.map(([name, ms]) => (
@@ -110,7 +118,15 @@ function Shown({ trace }: { trace: TraceData }) {
           {
             key: "waterfall",
             label: t.trace.waterfall,
-            children: <Waterfall key={trace.trace_id} trace={trace} layout={layout} chosen={search.get("span")} choose={(span) => change({ span })} />,
+            children: (
+              <Waterfall
+                key={trace.trace_id}
+                trace={trace}
+                layout={layout}
+                chosen={search.get("span")}
+                choose={(span) => change({ span })}
+              />
+            ),
           },
           {
             key: "logs",

@@ -37,8 +37,19 @@ export function TraceTable({ items, fresh, pending, fetching, more }: Props) {
         </Link>
       ),
     },
-    { title: t.traces.duration, key: "duration", width: 200, render: (_, item) => <Took ms={item.duration} longest={longest} error={item.errors > 0} /> },
-    { title: t.traces.where, key: "where", width: 190, ellipsis: true, render: (_, item) => called(item.unit ?? item.district) },
+    {
+      title: t.traces.duration,
+      key: "duration",
+      width: 200,
+      render: (_, item) => <Took ms={item.duration} longest={longest} error={item.errors > 0} />,
+    },
+    {
+      title: t.traces.where,
+      key: "where",
+      width: 190,
+      ellipsis: true,
+      render: (_, item) => called(item.unit ?? item.district),
+    },
     {
       title: t.traces.services,
       key: "services",
@@ -73,7 +84,11 @@ export function TraceTable({ items, fresh, pending, fetching, more }: Props) {
       render: (_, item) =>
         item.subject && (
           <Tooltip title={t.traces.whole}>
-            <Link to={`/subjects/${item.subject}`} aria-label={t.traces.whole} onClick={(event) => event.stopPropagation()}>
+            <Link
+              to={`/subjects/${item.subject}`}
+              aria-label={t.traces.whole}
+              onClick={(event) => event.stopPropagation()}
+            >
               <HistoryOutlined />
             </Link>
           </Tooltip>
@@ -94,8 +109,17 @@ export function TraceTable({ items, fresh, pending, fetching, more }: Props) {
         rowClassName={(item) => (arrived.has(item.trace_id) ? "row arrived" : "row")}
         onRow={(item) => ({ onClick: () => void navigate(`/traces/${item.trace_id}`) })}
         locale={{
-          emptyText: pending ? " " : (
-            <Empty description={<>{t.traces.empty}<p className="quiet">{t.traces.emptyHint}</p></>} />
+          emptyText: pending ? (
+            " "
+          ) : (
+            <Empty
+              description={
+                <>
+                  {t.traces.empty}
+                  <p className="quiet">{t.traces.emptyHint}</p>
+                </>
+              }
+            />
           ),
         }}
       />

@@ -27,7 +27,9 @@ export default function Traces() {
     queryFn: ({ pageParam, signal }) =>
       content(
         api.GET("/console/v1/traces", {
-          params: { query: { ...pageParam.query, limit: PAGE, ...(pageParam.cursor ? { cursor: pageParam.cursor } : {}) } },
+          params: {
+            query: { ...pageParam.query, limit: PAGE, ...(pageParam.cursor ? { cursor: pageParam.cursor } : {}) },
+          },
           signal,
         }),
       ).then((page) => ({ ...page, query: pageParam.query })),
@@ -38,7 +40,8 @@ export default function Traces() {
   });
   const scatter = useQuery({
     queryKey: ["scatter", filters],
-    queryFn: ({ signal }) => content(api.GET("/console/v1/traces/scatter", { params: { query: query(filters) }, signal })),
+    queryFn: ({ signal }) =>
+      content(api.GET("/console/v1/traces/scatter", { params: { query: query(filters) }, signal })),
     placeholderData: keepPreviousData,
   });
   const refresh = (): void => {
@@ -55,7 +58,10 @@ export default function Traces() {
   const points = useMemo(() => {
     const fresh = live.items.map((item) => ({ ...item, at: item.started_at, error: item.errors > 0 }));
     const ids = new Set(fresh.map((item) => item.trace_id));
-    return [...fresh, ...(scatter.data?.points ?? []).filter((point) => !ids.has(point.trace_id))].slice(0, MOST_POINTS);
+    return [...fresh, ...(scatter.data?.points ?? []).filter((point) => !ids.has(point.trace_id))].slice(
+      0,
+      MOST_POINTS,
+    );
   }, [scatter.data, live.items]);
 
   return (
@@ -64,7 +70,12 @@ export default function Traces() {
       <div className="toolbar">
         <FilterBar filters={filters} change={change} />
         <Space>
-          <Button icon={<ReloadOutlined spin={list.isFetching} />} aria-label={t.refresh} title={t.refresh} onClick={refresh} />
+          <Button
+            icon={<ReloadOutlined spin={list.isFetching} />}
+            aria-label={t.refresh}
+            title={t.refresh}
+            onClick={refresh}
+          />
           <LiveButtons live={live} />
         </Space>
       </div>
@@ -74,7 +85,11 @@ export default function Traces() {
           title={t.traces.scatter}
           extra={<span className="quiet">{scatter.data?.truncated ? t.traces.truncated : t.traces.scatterHint}</span>}
         >
-          {scatter.isError ? <Trouble error={scatter.error} retry={() => void scatter.refetch()} /> : <Durations points={points} />}
+          {scatter.isError ? (
+            <Trouble error={scatter.error} retry={() => void scatter.refetch()} />
+          ) : (
+            <Durations points={points} />
+          )}
         </Card>
         <Card size="small" title={t.traces.slowest}>
           <Slowest points={points} pending={scatter.isPending} />

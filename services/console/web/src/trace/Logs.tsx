@@ -7,14 +7,21 @@ import { Service, When } from "../components/parts.tsx";
 import { useText } from "../text/index.ts";
 import { Attributes } from "./SpanDrawer.tsx";
 
-const COLOURS: Record<string, string> = { ERROR: "error", CRITICAL: "error", FATAL: "error", WARNING: "warning", WARN: "warning" };
+const COLOURS: Record<string, string> = {
+  ERROR: "error",
+  CRITICAL: "error",
+  FATAL: "error",
+  WARNING: "warning",
+  WARN: "warning",
+};
 const PAGE = 100;
 
 /** With `open`, a line leads to its span. */
 export function Logs({ logs, open }: { logs: Log[]; open?: (span: string) => void }) {
   const t = useText();
   const [level, setLevel] = useState<string | null>(null);
-  if (logs.length === 0) return <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description={open ? t.trace.noLogs : t.span.none} />;
+  if (logs.length === 0)
+    return <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description={open ? t.trace.noLogs : t.span.none} />;
   const levels = [...new Set(logs.map((log) => log.level))];
   return (
     <>
@@ -42,8 +49,22 @@ export function Logs({ logs, open }: { logs: Log[]; open?: (span: string) => voi
         }}
         columns={[
           { title: t.trace.time, key: "at", width: 110, render: (_, log) => <When at={log.at} /> },
-          { title: t.trace.level, key: "level", width: 90, render: (_, log) => <Tag color={COLOURS[log.level.toUpperCase()] ?? "default"}>{log.level}</Tag> },
-          ...(open ? [{ title: t.span.service, key: "service", width: 130, render: (_: unknown, log: Log) => <Service name={log.service} /> }] : []),
+          {
+            title: t.trace.level,
+            key: "level",
+            width: 90,
+            render: (_, log) => <Tag color={COLOURS[log.level.toUpperCase()] ?? "default"}>{log.level}</Tag>,
+          },
+          ...(open
+            ? [
+                {
+                  title: t.span.service,
+                  key: "service",
+                  width: 130,
+                  render: (_: unknown, log: Log) => <Service name={log.service} />,
+                },
+              ]
+            : []),
           {
             title: t.trace.message,
             key: "message",

@@ -47,7 +47,9 @@ export const Row = memo(function Row(props: Props) {
       aria-selected={selected}
       aria-expanded={foldable ? !folded : undefined}
       aria-label={span.error ? `${labelled} ${t.trace.errorLegend}` : labelled}
-      className={["span", selected && "selected", found && "found", found === false && "faded"].filter(Boolean).join(" ")}
+      className={["span", selected && "selected", found && "found", found === false && "faded"]
+        .filter(Boolean)
+        .join(" ")}
       style={{ height: props.height, transform: `translateY(${props.top}px)` }}
       onClick={() => props.choose(span.span_id)}
     >
@@ -64,14 +66,14 @@ export const Row = memo(function Row(props: Props) {
           {foldable > 0 && (folded ? <CaretRightOutlined /> : <CaretDownOutlined />)}
         </span>
         <i className="stripe" style={{ background: colour }} />
-        <span className="who" style={{ color: colour }}>
-          {span.service}
-        </span>
+        <span className="who">{span.service}</span>
         <span className={span.error ? "name failed" : "name"} title={span.name}>
           {span.name}
         </span>
         {folded && <span className="badge">{foldable}</span>}
-        {props.foldSql && node.statements.length > 0 && <span className="badge">{t.trace.statements(node.statements.length)}</span>}
+        {props.foldSql && node.statements.length > 0 && (
+          <span className="badge">{t.trace.statements(node.statements.length)}</span>
+        )}
         {node.delivery > 1 && <span className="badge again">{t.trace.delivery(node.delivery)}</span>}
       </div>
       <div className="when">
@@ -83,13 +85,23 @@ export const Row = memo(function Row(props: Props) {
             style={{ ...box({ from: wait.offset, to: wait.offset + wait.duration }), color: colour }}
           />
         ))}
-        <i className={span.error ? "work error" : "work"} style={{ ...box({ from: span.offset, to: end }), background: span.error ? undefined : colour }} />
+        <i
+          className={span.error ? "work error" : "work"}
+          style={{ ...box({ from: span.offset, to: end }), background: span.error ? undefined : colour }}
+        />
         {props.foldSql &&
           node.statements.map(({ span: one }) => (
-            <i key={one.span_id} className="statement" style={box({ from: one.offset, to: one.offset + one.duration })} />
+            <i
+              key={one.span_id}
+              className="statement"
+              style={box({ from: one.offset, to: one.offset + one.duration })}
+            />
           ))}
         {props.critical && decided.map((part) => <i key={part.from} className="critical" style={box(part)} />)}
-        <span className="length number" style={after ? { left: share(end, length) } : { right: share(length - first, length) }}>
+        <span
+          className="length number"
+          style={after ? { left: share(end, length) } : { right: share(length - first, length) }}
+        >
           {duration(span.duration)}
         </span>
       </div>

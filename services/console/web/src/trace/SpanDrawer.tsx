@@ -44,7 +44,10 @@ function Details({ node, trace }: { node: Node; trace: Trace }) {
         </Fact>
         <Fact name={t.span.own}>{duration(Math.max(node.own, 0))}</Fact>
         <Fact name={t.span.offset}>
-          +{duration(span.offset)} <span className="quiet"><When at={span.started_at} /></span>
+          +{duration(span.offset)}{" "}
+          <span className="quiet">
+            <When at={span.started_at} />
+          </span>
         </Fact>
         {node.waits.map((wait) => (
           <Fact key={wait.kind} name={t.trace[wait.kind]}>
@@ -66,7 +69,11 @@ function Details({ node, trace }: { node: Node; trace: Trace }) {
       <Tabs
         size="small"
         items={[
-          { key: "attributes", label: `${t.span.attributes} ${Object.keys(span.attributes).length}`, children: <Attributes of={span.attributes} searchable /> },
+          {
+            key: "attributes",
+            label: `${t.span.attributes} ${Object.keys(span.attributes).length}`,
+            children: <Attributes of={span.attributes} searchable />,
+          },
           {
             key: "events",
             label: `${t.span.events} ${span.events.length}`,
@@ -98,7 +105,15 @@ export function Attributes({ of, searchable }: { of: Record<string, unknown>; se
     .sort(([a], [b]) => a.localeCompare(b));
   return (
     <>
-      {searchable && <Input size="small" allowClear placeholder={t.span.search} aria-label={t.span.search} onChange={(event) => setSearch(event.target.value)} />}
+      {searchable && (
+        <Input
+          size="small"
+          allowClear
+          placeholder={t.span.search}
+          aria-label={t.span.search}
+          onChange={(event) => setSearch(event.target.value)}
+        />
+      )}
       <table className="attributes">
         <tbody>
           {shown.map(([name, value]) => (

@@ -28,10 +28,22 @@ export function Waterfall({ trace, layout, chosen, choose }: Props) {
   const rows = useMemo(() => listRows(layout, folded, foldSql), [layout, folded, foldSql]);
   const wanted = search.trim().toLowerCase();
   const matches = useMemo(
-    () => new Set(wanted ? rows.filter(({ span }) => `${span.service} ${span.name}`.toLowerCase().includes(wanted)).map(({ span }) => span.span_id) : []),
+    () =>
+      new Set(
+        wanted
+          ? rows
+              .filter(({ span }) => `${span.service} ${span.name}`.toLowerCase().includes(wanted))
+              .map(({ span }) => span.span_id)
+          : [],
+      ),
     [rows, wanted],
   );
-  const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroll.current, estimateSize: () => ROW, overscan: OVERSCAN });
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroll.current,
+    estimateSize: () => ROW,
+    overscan: OVERSCAN,
+  });
   const index = rows.findIndex((row) => row.span.span_id === at);
 
   // A link to a span opens where the span is, also when it lies among folded statements.
@@ -57,7 +69,12 @@ export function Waterfall({ trace, layout, chosen, choose }: Props) {
       else next.delete(id);
       return next;
     });
-  const foldAll = (): void => setFolded(new Set([...layout.nodes.values()].filter((node) => visible(node, foldSql).length).map((node) => node.span.span_id)));
+  const foldAll = (): void =>
+    setFolded(
+      new Set(
+        [...layout.nodes.values()].filter((node) => visible(node, foldSql).length).map((node) => node.span.span_id),
+      ),
+    );
 
   const press = (event: KeyboardEvent): void => {
     const node = rows[index];
@@ -98,9 +115,23 @@ export function Waterfall({ trace, layout, chosen, choose }: Props) {
             style={{ width: 220 }}
             onChange={(event) => setSearch(event.target.value)}
           />
-          {wanted && <span className="quiet" role="status">{matches.size ? t.trace.matches(matches.size) : t.trace.noMatch}</span>}
-          <Toggle name={t.trace.critical} on={critical} turn={setCritical} keep={(on) => remember("critical", on ? "on" : "off")} />
-          <Toggle name={t.trace.foldSql} on={foldSql} turn={setFoldSql} keep={(on) => remember("sql", on ? "folded" : "shown")} />
+          {wanted && (
+            <span className="quiet" role="status">
+              {matches.size ? t.trace.matches(matches.size) : t.trace.noMatch}
+            </span>
+          )}
+          <Toggle
+            name={t.trace.critical}
+            on={critical}
+            turn={setCritical}
+            keep={(on) => remember("critical", on ? "on" : "off")}
+          />
+          <Toggle
+            name={t.trace.foldSql}
+            on={foldSql}
+            turn={setFoldSql}
+            keep={(on) => remember("sql", on ? "folded" : "shown")}
+          />
           <Button size="small" type="text" onClick={() => setFolded(new Set())}>
             {t.trace.expand}
           </Button>
@@ -173,7 +204,17 @@ export function Waterfall({ trace, layout, chosen, choose }: Props) {
   );
 }
 
-function Toggle({ name, on, turn, keep }: { name: string; on: boolean; turn: (on: boolean) => void; keep: (on: boolean) => void }) {
+function Toggle({
+  name,
+  on,
+  turn,
+  keep,
+}: {
+  name: string;
+  on: boolean;
+  turn: (on: boolean) => void;
+  keep: (on: boolean) => void;
+}) {
   return (
     <label className="toggle">
       <Switch

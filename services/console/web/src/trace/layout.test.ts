@@ -4,7 +4,13 @@ import { test } from "node:test";
 import type { Span, Trace } from "../api/types.ts";
 import { layOut, rows, ticks } from "./layout.ts";
 
-const span = (span_id: string, parent_id: string | null, offset: number, duration: number, more: Partial<Span> = {}): Span => ({
+const span = (
+  span_id: string,
+  parent_id: string | null,
+  offset: number,
+  duration: number,
+  more: Partial<Span> = {},
+): Span => ({
   span_id,
   parent_id,
   service: "tickets",
@@ -49,7 +55,9 @@ test("children one after the other decide one after the other", () => {
 });
 
 test("work that an event set off decides after its sender has ended, and waiting is nobody's work", () => {
-  const found = layOut(trace(span("request", null, 0, 10), span("send", "request", 30, 5), span("process", "send", 60, 40)));
+  const found = layOut(
+    trace(span("request", null, 0, 10), span("send", "request", 30, 5), span("process", "send", 60, 40)),
+  );
   assert.deepEqual(critical(found), { request: 10, send: 5, process: 40 });
   assert.equal(found.length, 100);
 });
@@ -67,7 +75,11 @@ test("a span whose parent is missing is a root, and parents in a circle are draw
 test("statements fold into their span unless they failed", () => {
   const sql = { attributes: { "db.system": "postgresql" } };
   const found = layOut(
-    trace(span("root", null, 0, 10), span("ok", "root", 1, 2, sql), span("failed", "root", 4, 2, { ...sql, error: true })),
+    trace(
+      span("root", null, 0, 10),
+      span("ok", "root", 1, 2, sql),
+      span("failed", "root", 4, 2, { ...sql, error: true }),
+    ),
   );
   assert.deepEqual(
     rows(found, new Set(), true).map((node) => node.span.name),
@@ -83,7 +95,9 @@ test("ticks are round and stay inside", () => {
 });
 
 test("five thousand spans, each below the one before, are laid out", () => {
-  const chain = Array.from({ length: 5000 }, (_, index) => span(`${index}`, index ? `${index - 1}` : null, index, 5000 - index));
+  const chain = Array.from({ length: 5000 }, (_, index) =>
+    span(`${index}`, index ? `${index - 1}` : null, index, 5000 - index),
+  );
   const found = layOut(trace(...chain));
   assert.equal(found.nodes.get("4999")?.depth, 4999);
 });

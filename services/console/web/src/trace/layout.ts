@@ -46,7 +46,7 @@ export function layOut(trace: Trace): Layout {
       own: 0,
     });
   }
-  for (const wait of trace.waits) nodes.get(wait.to_span)?.waits.push(wait);
+  for (const wait of trace.waits) if (wait.duration > 0) nodes.get(wait.to_span)?.waits.push(wait);
   for (const { span_id, delivery } of trace.redeliveries) {
     const node = nodes.get(span_id);
     if (node) node.delivery = delivery;
@@ -67,7 +67,9 @@ export function layOut(trace: Trace): Layout {
   for (const node of order.toReversed()) {
     for (const child of node.children) node.end = Math.max(node.end, child.end);
     node.own = node.span.duration - covered(node);
-    node.statements = node.children.filter((child) => isStatement(child.span) && !child.span.error && !child.children.length);
+    node.statements = node.children.filter(
+      (child) => isStatement(child.span) && !child.span.error && !child.children.length,
+    );
   }
   const length = Math.max(trace.duration, ...order.map((node) => node.end), 0);
   markCritical(roots, length);
@@ -109,7 +111,9 @@ function covered(node: Node): number {
  * Work that an event set off belongs to the span that sent it, even when that had ended long before.
  */
 function markCritical(roots: Node[], length: number): void {
-  const waiting: { node: Node | null; children: Node[]; until: number }[] = [{ node: null, children: roots, until: length }];
+  const waiting: { node: Node | null; children: Node[]; until: number }[] = [
+    { node: null, children: roots, until: length },
+  ];
   for (let task = waiting.pop(); task; task = waiting.pop()) {
     const { node, children } = task;
     let at = task.until;
@@ -159,6 +163,7 @@ export function ticks(length: number, parts = 6): number[] {
 /** Time each service itself worked, the longest first. */
 export function shares(layout: Layout): [string, number][] {
   const sums = new Map<string, number>();
-  for (const { span, own } of layout.nodes.values()) sums.set(span.service, (sums.get(span.service) ?? 0) + Math.max(own, 0));
+  for (const { span, own } of layout.nodes.values())
+    sums.set(span.service, (sums.get(span.service) ?? 0) + Math.max(own, 0));
   return [...sums].sort((a, b) => b[1] - a[1]);
 }
