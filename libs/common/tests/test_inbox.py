@@ -8,7 +8,7 @@ from opentelemetry import trace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from linli import consumer, units
+from linli import consumer, streams, units
 from linli.cloudevents import headers_of
 from linli.events import Event
 from linli.events.directory import UnitChanged
@@ -304,9 +304,31 @@ async def test_what_was_taken_but_not_begun_is_given_back_at_the_end(chassis: Ch
             await begun.wait()
         done = len(await chassis.effects())
         assert 0 < done < 40
-        # Another replica has the rest at once, not after the broker's 30 s.
+        # Another replica has the rest at once, not after the broker has waited for an answer.
         async with chassis.consuming(subscriptions):
             await eventually(lambda: _effects(chassis, 40), within=8)
+
+
+async def test_what_takes_long_is_not_given_to_another_meanwhile(
+    chassis: Chassis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "ACK_WAIT", 0.8)
+    monkeypatch.setattr(consumer, "_AT_WORK_EVERY", 0.2)
+    subscriptions = Subscriptions("points")
+
+    @subscriptions.on(TicketOpened)
+    async def slowly(session: AsyncSession, event: TicketOpened) -> None:
+        await asyncio.sleep(2)
+        await record(session, event)
+
+    await chassis.prepare(subscriptions)
+    async with chassis.consuming(subscriptions), chassis.connection() as client:
+        js = client.jetstream()
+        await send(js, opened())
+        await eventually(lambda: _effects(chassis, 1))
+        await eventually(lambda: settled(js))
+        info = await js.consumer_info("TICKETS", "points-tickets")
+        assert info.delivered.consumer_seq == 1
 
 
 async def test_units_are_known_newest_first_whatever_order_they_come_in(chassis: Chassis) -> None:

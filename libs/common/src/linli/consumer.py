@@ -31,6 +31,7 @@ from linli.events import Event, template
 from linli.inbox import Consumer, Subscriptions
 from linli.lanes import Lane
 from linli.settings import Settings
+from linli.streams import ACK_WAIT
 
 log = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -43,7 +44,7 @@ _TOGETHER: Final = 25
 """Events of one kind and district that share a transaction: what it costs to begin and commit is paid once."""
 _FETCH_FOR: Final = 2.0
 _HANDLE_WITHIN: Final = 25.0
-"""Less than the 30 s after which the broker would deliver again."""
+_AT_WORK_EVERY: Final = ACK_WAIT / 3
 _END_WITHIN: Final = 10.0
 _AWAY_AT_MOST: Final = 10.0
 """Longest wait of what is given back while its database is away: all that waits comes again within it."""
@@ -136,9 +137,9 @@ class Puller:
             while not self._ending:
                 messages = await self._fetch(subscription)
                 if self.consumer.keeps_state:
-                    await self._settle(messages)
+                    await self._at_work(messages)
                     continue
-                task = asyncio.create_task(self._settle(messages))
+                task = asyncio.create_task(self._at_work(messages))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         finally:
@@ -158,6 +159,22 @@ class Puller:
         self._lag = messages[-1].metadata.num_pending if messages else 0
         self._held += len(messages)
         return messages
+
+    async def _at_work(self, messages: list[Msg]) -> None:
+        """Settle messages, and say meanwhile that they are in hand; of who is killed, another has them soon."""
+
+        async def say() -> None:
+            while True:
+                await asyncio.sleep(_AT_WORK_EVERY)
+                for message in messages:
+                    if not message.is_acked:
+                        await self._answer(message.in_progress())
+
+        saying = asyncio.create_task(say())
+        try:
+            await self._settle(messages)
+        finally:
+            saying.cancel()
 
     async def _settle(self, messages: list[Msg]) -> None:
         together: defaultdict[tuple[type[Event], int], list[tuple[Msg, Event]]] = defaultdict(list)
@@ -291,7 +308,7 @@ class Puller:
         try:
             await answer
         except nats.errors.Error as error:
-            # It is delivered again after 30 s, and the inbox knows it.
+            # It is delivered again in a moment, and the inbox knows it.
             log.info("%s could not answer the broker: %s", self.consumer.name, error)
 
 

@@ -14,7 +14,8 @@ from linli.inbox import Consumer, Subscriptions, stream_of
 _DAYS: Final = 86_400.0
 _KEEP: Final = 30 * _DAYS
 _DUPLICATES_WITHIN: Final = 120.0
-_ACK_WAIT: Final = 30.0
+ACK_WAIT: Final = 6.0
+"""Seconds after which what somebody has in hand goes to another, unless he says that he is at work on it."""
 _UNANSWERED: Final = 10_000
 """Messages given out and not answered; when there are more, nobody is given any. While a database server is away, all
 that is for its districts is among them, so this is how much may wait before the other districts wait too."""
@@ -43,7 +44,7 @@ def _consumer(consumer: Consumer) -> ConsumerConfig:
         durable_name=consumer.name,
         filter_subjects=consumer.subjects,
         ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=_ACK_WAIT,
+        ack_wait=ACK_WAIT,
         # The service counts deliveries itself: the broker would stop delivering and tell nobody.
         max_deliver=-1,
         max_ack_pending=_UNANSWERED,
