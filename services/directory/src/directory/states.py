@@ -1,6 +1,6 @@
 """How units, buildings and assignments are now, in the words of their events; all told again on a new platform."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -54,6 +54,16 @@ _STATES: Final[dict[type[Unit | Building | Assignment], Callable[[Any], Event]]]
 }
 
 
+async def all_states(session: AsyncSession, district: int) -> AsyncIterator[list[Event]]:
+    """Say how everything in a district is, some at a time, under the sequences it was told with last."""
+    for model, state in _STATES.items():
+        rows = await session.stream_scalars(
+            select(model).where(model.district == district).execution_options(yield_per=_AT_ONCE)
+        )
+        async for some in rows.partitions():
+            yield [state(row) for row in some]
+
+
 async def tell_all(session: AsyncSession, district: int) -> int:
     """Tell how everything in a district is, under the sequences it was told with before: copies that know it stay.
 
@@ -61,11 +71,7 @@ async def tell_all(session: AsyncSession, district: int) -> int:
         How many events.
     """
     told = 0
-    for model, state in _STATES.items():
-        rows = await session.stream_scalars(
-            select(model).where(model.district == district).execution_options(yield_per=_AT_ONCE)
-        )
-        async for some in rows.partitions():
-            await publish_many(session, map(state, some))
-            told += len(some)
+    async for some in all_states(session, district):
+        await publish_many(session, some)
+        told += len(some)
     return told
