@@ -26,6 +26,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from services.console.tests.conftest import Console, running, trace_of
 
 from console import otlp, writer
+from console.batch import Batch
 from linli.logs import OtlpHandler
 from linli.testing import Stage, eventually, free_port
 
@@ -273,3 +274,14 @@ async def test_a_collector_that_does_not_answer_holds_up_nobody(
     async with running(stage, f"http://127.0.0.1:{free_port()}") as console:
         assert (await console.send(export(span()))).status_code == 200
         await console.written(1)
+
+
+def test_a_batch_that_is_written_again_says_the_same() -> None:
+    batch = Batch()
+    request = otlp.parse_traces(export(span(1), span(2, kind=Span.SPAN_KIND_CLIENT)))
+    for read in otlp.spans(request):
+        assert read is not None
+        batch.add_span(read._replace(row=read.row._replace(district=310104)))
+    first = (batch.traces(), list(batch.activity()))
+    assert (batch.traces(), list(batch.activity())) == first
+    assert [(row[0], row[-2]) for row in first[1]] == [(0, 1), (310104, 1)]

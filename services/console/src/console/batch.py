@@ -2,21 +2,24 @@
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from datetime import date, datetime
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from console.models import ALL, Kind
 from console.otlp import LogRow, Read, SpanRow
 
 if TYPE_CHECKING:
+    from datetime import date
     from uuid import UUID
 
 BASE: Final = 1.1
 """Each class of durations is so many times as long as the one before: a quantile is right to 5 %."""
 _SHORTEST: Final = 0.01
 _MOST_NAMES: Final = 50
+_SECOND: Final = 1_000_000_000
+_MINUTE: Final = 60 * _SECOND
 _COUNTED: Final = frozenset({0, Kind.INTERNAL, Kind.SERVER, Kind.CONSUMER})
 
 
@@ -31,10 +34,10 @@ def duration_of(bucket: int) -> float:
 
 
 class Operation(NamedTuple):
-    """What is counted together."""
+    """What is counted together; `minute` counts from 1970."""
 
     district: int
-    at: datetime
+    minute: int
     service: str
     operation: str
     kind: int
@@ -42,32 +45,32 @@ class Operation(NamedTuple):
 
 
 class Batch:
-    """Rows to write, and sums over them."""
+    """Rows to write, and sums over them: for each district that has a part in them, and for all together."""
 
     def __init__(self) -> None:
         self.spans: defaultdict[date, list[SpanRow]] = defaultdict(list)
         self.logs: defaultdict[date, list[LogRow]] = defaultdict(list)
-        self._traces: dict[tuple[int, bytes], _Trace] = {}
-        self._activity: defaultdict[Operation, list[int]] = defaultdict(lambda: [0, 0])
         self.size = 0
+        self._traces: defaultdict[bytes, dict[int, _Trace]] = defaultdict(dict)
+        self._counts: Counter[Operation] = Counter()
+        self._errors: Counter[Operation] = Counter()
 
     def add_span(self, read: Read) -> None:
         """Take a span."""
         row = read.row
         self.spans[row.started_at.date()].append(row)
         self.size += 1
-        for district in (ALL, row.district) if row.district else (ALL,):
-            key = district, row.trace_id
-            trace = self._traces.get(key)
-            if trace is None:
-                trace = self._traces[key] = _Trace(row.started_at)
-            trace.add(read)
-            if row.kind in _COUNTED:
-                minute = row.started_at.replace(second=0, microsecond=0)
-                bucket = bucket_of(row.duration)
-                sums = self._activity[Operation(district, minute, row.service, row.name, row.kind, bucket)]
-                sums[0] += 1
-                sums[1] += row.error
+        parts = self._traces[row.trace_id]
+        trace = parts.get(row.district)
+        if trace is None:
+            trace = parts[row.district] = _Trace(read)
+        trace.add(read)
+        if row.kind in _COUNTED:
+            minute = read.began // _MINUTE
+            operation = Operation(row.district, minute, row.service, row.name, row.kind, bucket_of(row.duration))
+            self._counts[operation] += 1
+            if row.error:
+                self._errors[operation] += 1
 
     def add_log(self, row: LogRow) -> None:
         """Take a line."""
@@ -76,31 +79,32 @@ class Batch:
 
     def traces(self) -> str:
         """Give what is known of the traces, as JSON; in one order, so that two writers never wait for each other."""
-        return json.dumps(
-            [
-                {"district": district, "trace_id": f"\\x{trace_id.hex()}", **trace.told()}
-                for (district, trace_id), trace in sorted(self._traces.items())
-            ],
-            ensure_ascii=False,
-        )
+        told = []
+        for trace_id, parts in self._traces.items():
+            first, *others = parts.values()
+            for district, trace in (parts | {ALL: first.merged(others) if others else first}).items():
+                told.append({"district": district, "trace_id": f"\\x{trace_id.hex()}", **trace.told()})
+        told.sort(key=lambda row: (row["district"], row["trace_id"]))
+        return json.dumps(told, ensure_ascii=False)
 
     def activity(self) -> Iterator[tuple[Any, ...]]:
         """Give the counts, in one order too."""
-        return ((*key, *sums) for key, sums in sorted(self._activity.items()))
+        counts, errors = self._counts.copy(), self._errors.copy()
+        for one in self._counts:
+            if one.district != ALL:
+                together = one._replace(district=ALL)
+                counts[together] += self._counts[one]
+                errors[together] += self._errors[one]
+        return ((*one, counts[one], errors[one]) for one in sorted(counts))
 
 
 class _Trace:
-    """What a batch's spans of one trace and district come to."""
+    """What spans of one trace and district come to; times are nanoseconds."""
 
-    __slots__ = (
-        "began_at", "ended", "errors", "home", "operation", "operations",
-        "place", "redeliveries", "service", "services", "spans", "started_at", "subject",
-    )  # fmt: skip
-
-    def __init__(self, started_at: datetime) -> None:
-        self.started_at = started_at
-        self.ended = started_at.timestamp()
-        self.began_at: datetime | None = None
+    def __init__(self, read: Read) -> None:
+        self.started = read.began
+        self.ended = read.ended
+        self.began: int | None = None
         self.service = ""
         self.operation = ""
         self.spans = 0
@@ -108,7 +112,7 @@ class _Trace:
         self.redeliveries = 0
         self.services: set[str] = set()
         self.operations: set[str] = set()
-        self.home = 0
+        self.home = read.row.district
         self.place: int | None = None
         self.subject: UUID | None = None
 
@@ -116,27 +120,47 @@ class _Trace:
         row = read.row
         self.spans += 1
         self.errors += row.error
-        self.redeliveries += read.delivery > 1
-        self.started_at = min(self.started_at, row.started_at)
-        self.ended = max(self.ended, row.started_at.timestamp() + row.duration / 1000)
+        self.redeliveries += read.again
+        self.started = min(self.started, read.began)
+        self.ended = max(self.ended, read.ended)
         self.services.add(row.service)
-        self.home = self.home or row.district
-        if read.place is not None:
-            self.place = max(self.place or 0, read.place)  # what lies deeper has the higher code
         if row.kind == Kind.CLIENT:
             return
+        if read.place is not None:
+            self.place = max(self.place or 0, read.place)  # what lies deeper has the higher code
         self.operations.add(f"{row.service} {row.name}")
-        if self.began_at is None or row.started_at < self.began_at:
-            self.began_at, self.service, self.operation = row.started_at, row.service, row.name
-            self.subject = row.subject or self.subject
+        self._begin(read.began, row.service, row.name, row.subject)
+
+    def _begin(self, began: int, service: str, operation: str, subject: "UUID | None") -> None:
+        """Take what came first for its name and its subject."""
+        if self.began is None or began < self.began:
+            self.began, self.service, self.operation = began, service, operation
+            self.subject = subject or self.subject
         else:
-            self.subject = self.subject or row.subject
+            self.subject = self.subject or subject
+
+    def merged(self, others: "list[_Trace]") -> "_Trace":
+        """Give what this and others come to together."""
+        whole = copy(self)
+        for other in others:
+            whole.spans += other.spans
+            whole.errors += other.errors
+            whole.redeliveries += other.redeliveries
+            whole.started = min(whole.started, other.started)
+            whole.ended = max(whole.ended, other.ended)
+            whole.services = whole.services | other.services
+            whole.operations = whole.operations | other.operations
+            whole.home = whole.home or other.home
+            whole.place = whole.place or other.place
+            if other.began is not None:
+                whole._begin(other.began, other.service, other.operation, other.subject)  # noqa: SLF001 its own class
+        return whole
 
     def told(self) -> dict[str, Any]:
         return {
-            "started_at": self.started_at.isoformat(),
-            "ended": self.ended,
-            "began_at": self.began_at and self.began_at.isoformat(),
+            "started": self.started / _SECOND,
+            "ended": self.ended / _SECOND,
+            "began": None if self.began is None else self.began / _SECOND,
             "service": self.service,
             "operation": self.operation,
             "spans": self.spans,

@@ -35,10 +35,10 @@ _SLICE: Final = 5_000
 _TRACES: Final = """
     INSERT INTO trace AS known (district, trace_id, started_at, ended_at, began_at, service, operation, spans, errors,
                                 redeliveries, services, operations, home, place, subject)
-    SELECT district, trace_id, started_at, to_timestamp(ended), began_at, service, operation, spans, errors,
-           redeliveries, services, operations, home, place, subject
+    SELECT district, trace_id, to_timestamp(started), to_timestamp(ended), to_timestamp(began), service, operation,
+           spans, errors, redeliveries, services, operations, home, place, subject
     FROM jsonb_to_recordset($1::jsonb) AS told (
-        district integer, trace_id bytea, started_at timestamptz, ended double precision, began_at timestamptz,
+        district integer, trace_id bytea, started double precision, ended double precision, began double precision,
         service text, operation text, spans integer, errors integer, redeliveries integer, services text[],
         operations text[], home integer, place bigint, subject uuid)
     ON CONFLICT (district, trace_id) DO UPDATE SET
@@ -60,8 +60,9 @@ _TRACES: Final = """
         place = greatest(known.place, excluded.place)"""
 _ACTIVITY: Final = """
     INSERT INTO activity AS known (district, at, service, operation, kind, bucket, count, errors)
-    SELECT * FROM unnest($1::integer[], $2::timestamptz[], $3::text[], $4::text[], $5::smallint[], $6::smallint[],
-                         $7::bigint[], $8::bigint[])
+    SELECT district, to_timestamp(60.0 * minute), service, operation, kind, bucket, count, errors
+    FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::text[], $5::smallint[], $6::smallint[], $7::bigint[],
+                $8::bigint[]) AS told (district, minute, service, operation, kind, bucket, count, errors)
     ON CONFLICT (district, at, service, operation, kind, bucket)
     DO UPDATE SET count = known.count + excluded.count, errors = known.errors + excluded.errors"""
 _FORGET: Final = """
