@@ -1,0 +1,108 @@
+"""The broker loses its disk while people work: what was told is told again, and has its effects once."""
+
+import asyncio
+import shutil
+import signal
+from collections import Counter
+
+import httpx
+import psutil
+import pytest
+from tests.integration.conftest import SERVICES, Platform
+
+pytestmark = pytest.mark.xdist_group("platform")
+
+COMMUNITY = "310104003001"
+REPORT = {"unit": COMMUNITY, "title": "路灯不亮", "description": "小区北门路灯三天不亮"}
+BEFORE, MEANWHILE = 20, 20
+
+
+def broker(platform: Platform) -> psutil.Process:
+    """Find the platform's NATS server."""
+    for process in psutil.process_iter():
+        try:
+            if process.name() == "nats-server" and process.environ().get("LINLI_STACK") == str(platform.home):
+                return process
+        except psutil.Error:
+            continue
+    raise AssertionError("it has no broker")
+
+
+async def opened(resident: httpx.AsyncClient, number: int) -> list[str]:
+    tickets = []
+    for _ in range(number):
+        answer = await resident.post("/tickets/v1/tickets", json=REPORT)
+        assert answer.status_code == 201, answer.text
+        tickets.append(answer.json()["id"])
+    return tickets
+
+
+async def told(platform: Platform, tickets: list[str]) -> Counter[str]:
+    async with platform.database("notifications") as database:
+        query = "SELECT subject::text FROM notification WHERE kind = 'ticket_opened' AND subject = ANY ($1::uuid[])"
+        return Counter(row[0] for row in await database.fetch(query, tickets))
+
+
+async def inboxes(platform: Platform) -> int:
+    found = 0
+    for service in SERVICES:
+        async with platform.database(service) as database:
+            found += await database.fetchval("SELECT count(*) FROM inbox")
+    return found
+
+
+def lose_the_disk(platform: Platform) -> None:
+    """Delete the store under a running server, and let it start with none."""
+    process = broker(platform)
+    process.send_signal(signal.SIGSTOP)
+    shutil.rmtree(platform.home / "data" / "nats")
+    process.kill()
+    process.wait(10)
+
+
+async def linli(platform: Platform, *arguments: str, check: bool = True) -> int:
+    done = await asyncio.to_thread(platform.linli, *arguments, timeout=50, check=check)
+    return done.returncode
+
+
+@pytest.mark.timeout(150)
+async def test_what_the_broker_lost_is_told_again_and_has_its_effects_once(platform: Platform) -> None:
+    async with platform.client("resident", "310104") as resident:
+        tickets = await opened(resident, BEFORE)
+        assert await linli(platform, "events", "reconcile") == 0
+        handled = await inboxes(platform)
+        load = asyncio.create_task(opened(resident, MEANWHILE))
+        lose_the_disk(platform)
+        tickets += await load
+    await linli(platform, "streams")
+    assert await linli(platform, "events", "reconcile", "--wait", "0", check=False) == 1
+
+    await linli(platform, "events", "replay", "--since", "3d")
+    assert await linli(platform, "events", "reconcile", "--since", "3d") == 0
+    assert await told(platform, tickets) == dict.fromkeys(tickets, 1)
+    # What had been handled before was told again, and nobody acted on it anew.
+    assert await inboxes(platform) - handled == MEANWHILE
+    before = await inboxes(platform)
+    await linli(platform, "events", "replay", "--since", "3d")
+    assert await inboxes(platform) == before
+
+
+async def test_an_event_that_one_stream_lost_is_found_and_named(platform: Platform) -> None:
+    import nats  # noqa: PLC0415 this test alone speaks with the broker
+
+    password = (platform.home / "secrets" / "nats_admin").read_text()
+    client = await nats.connect(f"nats://admin:{password}@127.0.0.1:{platform.port + 21}")
+    try:
+        js = client.jetstream()
+        message = await js.get_last_msg("TICKETS", "linli.tickets.310104.opened.v1")
+        assert message.seq
+        assert message.headers
+        await js.delete_msg("TICKETS", message.seq)
+    finally:
+        await client.close()
+    done = await asyncio.to_thread(platform.linli, "events", "reconcile", "--since", "3d", check=False)
+    assert done.returncode == 1
+    assert message.headers["ce-id"] in done.stdout
+    # The broker remembers the id for two minutes, and says so.
+    again = await asyncio.to_thread(platform.linli, "events", "replay", "--since", "3d", check=False)
+    assert (again.returncode, "two minutes" in again.stderr) in {(0, False), (1, True)}
