@@ -8,6 +8,7 @@ import { App } from "./App.tsx";
 import { Look } from "./Look.tsx";
 import { restore } from "./session.ts";
 import "./styles.css";
+import "./components/parts.css";
 
 const RETRIES = 2;
 

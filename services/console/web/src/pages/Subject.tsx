@@ -12,6 +12,7 @@ import { duration } from "../format.ts";
 import { useText } from "../text/index.ts";
 import { colourOf } from "../theme.ts";
 import { useUnitNames } from "../units.ts";
+import "./story.css";
 
 const PAGE = 200;
 /** A pause this long is told. */

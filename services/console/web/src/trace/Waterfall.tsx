@@ -10,6 +10,7 @@ import { useText } from "../text/index.ts";
 import { rows as listRows, ticks, visible, type Layout } from "./layout.ts";
 import { Row } from "./Row.tsx";
 import { SpanDrawer } from "./SpanDrawer.tsx";
+import "./waterfall.css";
 
 const ROW = 28;
 const OVERSCAN = 12;
