@@ -147,7 +147,7 @@ def _check(content: bytes, found: Mapping[str, tuple[int, str]]) -> list[str]:
     if hashlib.sha256(covered).hexdigest() != manifest["Manifest-Checksum"]:
         raise damaged()
     # The log itself goes on while files are read, and so is not in the manifest; each of its records has a checksum.
-    there = {name: facts for name, facts in found.items() if not _LOG.fullmatch(name)}
+    there = {name: facts for name, facts in found.items() if name in wanted or not _LOG.fullmatch(name)}
     wrong = [name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name)]
     wrong += [name for name in needed if f"pg_wal/{name}" not in found]
     if wrong:

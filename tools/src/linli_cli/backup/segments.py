@@ -51,15 +51,22 @@ def between(line: int, start: str, end: str) -> Iterator[str]:
 
 
 def missing(first: str, names: Collection[str]) -> list[str]:
-    """Name the pieces that should be there and are not, from the first to the last.
+    """Name the pieces that should be there and are not, from the first to the last of the newest timeline.
 
     Args:
-        first: the first one that is needed; may be all too new to be there.
-        names: of whole and partial pieces.
+        first: the first one that is needed.
+        names: of pieces; those that a newer timeline has too count for nothing.
     """
-    there = {number(name): name for name in names}
-    last = max(there, default=0)
-    return [name_of(timeline(first), place) for place in range(number(first), last + 1) if place not in there]
+    lines: dict[int, int] = {}
+    for name in names:
+        lines[number(name)] = max(timeline(name), lines.get(number(name), 0))
+    last = max((place for place, line in lines.items() if line == max(lines.values())), default=0)
+    found, line = [], timeline(first)
+    for place in range(number(first), last + 1):
+        if lines.get(place, 0) < line:  # one that an older timeline has is no part of this one
+            found.append(name_of(line, place))
+        line = max(line, lines.get(place, 0))
+    return found
 
 
 def holds(name: str, content: bytes) -> bool:

@@ -126,10 +126,10 @@ async def _tell_states(stores: Stores) -> int:
     told = 0
     url = stores.url("directory", 0)
     async with connected(url) as connection:
-        districts = [row[0] for row in await connection.fetch("SELECT DISTINCT district FROM unit ORDER BY 1")]
+        rows = await connection.fetch("SELECT DISTINCT district FROM unit WHERE district > 0 ORDER BY 1")
     engine = create_async_engine(async_url(url))
     try:
-        for district in districts:
+        for (district,) in rows:
             async with AsyncSession(engine) as session, session.begin():
                 told += await tell_all(session, district)
     finally:

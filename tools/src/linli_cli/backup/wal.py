@@ -51,21 +51,22 @@ def names(place: Place, system: str) -> list[str]:
 
 
 def pieces(place: Place, system: str) -> list[str]:
-    """List the whole pieces."""
-    return [name for name in names(place, system) if segments.is_piece(name)]
+    """List the pieces, whole and partial."""
+    return [name for name in names(place, system) if not name.endswith(segments.HISTORY)]
 
 
 def later(place: Place, server: Server) -> list[str]:
     """List the pieces from a backup's first on, in order; a partial one where there is no whole one."""
-    found = [name for name in names(place, server.system) if segments.is_piece(name.removesuffix(segments.PARTIAL))]
-    found = [name for name in found if segments.number(name) >= segments.number(server.pieces[0])]
+    first = segments.number(server.pieces[0])
+    found = [name for name in pieces(place, server.system) if segments.number(name) >= first]
     whole = {name for name in found if segments.is_piece(name)}
     return sorted(name for name in found if name in whole or name.removesuffix(segments.PARTIAL) not in whole)
 
 
 def gap(place: Place, server: Server) -> list[str]:
     """Name the pieces that are missing, of those that follow a backup."""
-    return segments.missing(server.pieces[0], [*server.pieces, *later(place, server)])
+    found = [name.removesuffix(segments.PARTIAL) for name in later(place, server)]
+    return segments.missing(server.pieces[0], [*server.pieces, *found])
 
 
 def fetch(place: Place, system: str, name: str, key: Key) -> bytes:
@@ -163,7 +164,7 @@ class Receiver:
                 "从现在起归档日志，请立即执行一次 linli backup。",
                 soft_wrap=True,
             )
-        kept = pieces(self._place, self._system)
+        kept = filter(segments.is_piece, pieces(self._place, self._system))
         self._last = max(map(segments.number, kept), default=0)
         login = base.Login.of(self._source.url)
         self._process = subprocess.Popen(
