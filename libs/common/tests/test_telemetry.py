@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from asgi_lifespan import LifespanManager
@@ -33,6 +33,11 @@ from linli.testing import Running, Stage, eventually
 
 DESTINATION = "linli.tickets.{district}.opened.v1"
 router = Router(prefix="/tickets/v1")
+
+
+@router.get("/tickets/{ticket}/steps/{step}")
+async def read_one(ticket: UUID, step: int, session: Transaction) -> None:
+    await session.execute(text("SELECT :ticket, :step"), {"ticket": str(ticket), "step": str(step)})
 
 
 @router.post("/tickets", status_code=201)
@@ -100,6 +105,24 @@ async def test_one_trace_leads_from_the_request_over_the_broker_to_the_statement
         assert told["linli.district"] == 310104
         assert told["linli.aggregate"] == answer.json()["id"]
     assert (process.attributes or {})["linli.delivery"] == 1
+
+
+async def test_every_span_says_whose_district_it_is_and_a_request_what_it_is_about(
+    running: Running, spans: InMemorySpanExporter
+) -> None:
+    client = running.client("resident", "310104")
+    ticket = (await client.post("/tickets/v1/tickets")).json()["id"]
+    await eventually(lambda: [span for span in spans.get_finished_spans() if span.name.startswith("process")])
+    told = find(spans, "POST /tickets/v1/tickets").attributes or {}
+    assert (told["linli.subject"], told["linli.unit"]) == (ticket, "310104003001001")
+    assert (find(spans, f"send {DESTINATION}").attributes or {})["linli.outbox.waited"]
+    assert {(span.attributes or {}).get("linli.district") for span in spans.get_finished_spans()} == {310104}
+    spans.clear()
+    other = uuid4()
+    assert (await client.get(f"/tickets/v1/tickets/{other}/steps/1")).status_code == 200
+    told = find(spans, "GET /tickets/v1/tickets/{ticket}/steps/{step}").attributes or {}
+    assert (told["linli.subject"], told["linli.unit"]) == (str(other), "310104")
+    assert {(span.attributes or {}).get("linli.district") for span in spans.get_finished_spans()} == {310104}
 
 
 async def test_a_trace_holds_neither_query_nor_parameters_nor_probes(
@@ -243,6 +266,7 @@ def test_a_log_line_is_json_with_its_trace() -> None:
 
 
 _BUSY = """
+import logging
 import time
 from fastapi import FastAPI
 from linli import telemetry
@@ -255,6 +279,8 @@ begun = time.perf_counter()
 for _ in range(5000):
     with tracer.start_as_current_span("work"):
         pass
+for number in range(5000):
+    logging.getLogger("linli.test").warning("line %d", number)
 print("busy for", time.perf_counter() - begun)
 """
 
@@ -274,7 +300,7 @@ def test_a_collector_that_never_answers_slows_nothing() -> None:
             check=True,
         )
     (busy,) = [float(line.split()[-1]) for line in ended.stdout.splitlines() if line.startswith("busy for")]
-    assert busy < 2, "5,000 spans"
+    assert busy < 3, "5,000 spans and 5,000 lines"
     assert time.monotonic() - begun < 12, "the process ended"
 
 
