@@ -131,7 +131,7 @@ async def test_spans_of_another_district_and_of_none_are_not_shown(console: Cons
 
 @pytest.mark.parametrize(
     ("role", "unit", "status"),
-    [(None, "0", 401), ("resident", "310104", 403), ("district_admin", "310104", 403), ("operator", "310104003", 403)],
+    [(None, "0", 401), ("resident", "310104", 403), ("street_admin", "310104003", 403), ("operator", "310104003", 403)],
 )
 async def test_only_operators_of_platform_or_district_look(
     console: Console, role: str | None, unit: str, status: int

@@ -1,6 +1,6 @@
 "use strict";
 
-const SERVICES = ["directory", "residents", "tickets", "points", "bookings", "notifications"];
+const SERVICES = ["directory", "residents", "tickets", "points", "bookings", "notifications", "console"];
 const PATIENCE = 5000; // milliseconds
 
 async function problemsOf(service) {
