@@ -51,7 +51,8 @@ _COMMUNITY: Final = _GRID | {
     "bookings.read",
 }
 _STREET: Final = _COMMUNITY | {"units.write", "points.rules", "audit.read"}
-_DISTRICT: Final = _STREET | {"apps.write", "providers.write"}
+# A district watches what happens in it; dead letters, and who was told what, are the platform's operators' to see.
+_DISTRICT: Final = _STREET | {"apps.write", "providers.write", "traces.read"}
 
 PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "resident": frozenset(_PUBLIC),
