@@ -1,13 +1,13 @@
 # Linli (邻里). Python 3.11+, git and make are enough; every target first sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: bench help setup up down logs reset doctor demo test check format lint types imports contracts migrations k8s security lock compose-test page page-api page-test page-pictures page-test-left-out
+.PHONY: bench chaos help setup up down logs reset doctor demo test check format lint types imports contracts migrations k8s security lock compose-test page page-api page-test page-pictures page-test-left-out
 
 ARGS ?=
 BIN := .venv/bin
 # A virtual environment works only where it was made, so the stamp knows the place.
 PLACE := .venv/.place-$(firstword $(shell printf '%s' '$(CURDIR)' | cksum))
 STAMP := .venv/.ready
-CODE := libs services tools tests bench deploy/k8s
+CODE := libs services tools tests bench chaos deploy/k8s
 WEB := services/console/web
 PAGE := services/console/src/console/static/index.html
 # Node.js comes as a wheel, which carries no links: npm is called by its file.
@@ -63,6 +63,9 @@ page-test-left-out:
 
 bench: setup ## Measure each part beside a baseline 性能基准
 	$(BIN)/python -m bench $(ARGS)
+
+chaos: setup ## Break every part under load, and count; FULL=1 with ten times the load 故障演练
+	FULL=$(FULL) $(BIN)/python -m chaos $(ARGS)
 
 check: lint types imports contracts migrations k8s security test $(if $(CHROMIUM),page-test,page-test-left-out) ## All that CI checks 全部检查
 

@@ -1,0 +1,80 @@
+"""Break everything in turn: `make chaos`, `python -m chaos KIND:PART...` for some; FULL=1 for ten times the load."""
+
+import asyncio
+import os
+import sys
+import time
+from datetime import UTC, datetime
+
+import httpx
+from rich.console import Console
+
+from chaos import report
+from chaos.checks import verdict
+from chaos.faults import Fault, planned
+from chaos.load import EVENTS, People, Work, load
+from chaos.probe import Probe
+from chaos.report import Case
+from chaos.stack import Stack, running
+from linli_cli.api import Api
+from linli_cli.identity import Identities
+
+_SECONDS_EACH = 8.0
+_PAUSE = 1.0
+_ALL_WITHIN = 3600.0
+_err = Console(stderr=True, highlight=False)
+
+
+async def _break(stack: Stack, people: People, faults: list[Fault]) -> list[Case]:
+    cases = []
+    for fault in faults:
+        _err.print(f"[dim]{fault.kind} {fault.part} …[/]", end=" ")
+        await fault.befall(stack)
+        probe = Probe(stack, people, time.monotonic(), datetime.now(UTC))
+        cases.append(Case(fault, await probe.recovery()))
+        _err.print(f"{cases[-1].recovery.seconds or float('inf'):.1f} s")
+        await asyncio.sleep(_PAUSE)
+    return cases
+
+
+async def _chaos(wished: list[str], *, full: bool) -> bool:
+    lives = (100_000 if full else 10_000) // EVENTS + 1
+    async with (
+        running(3 if full else 1) as stack,
+        httpx.AsyncClient(base_url=stack.home.url, timeout=15, trust_env=False) as client,
+    ):
+        faults = [fault for fault in planned(stack, every=full) if not wished or f"{fault.kind}:{fault.part}" in wished]
+        api = Api(stack.home.url, client=client)
+        people = await People.sign_in(Identities(stack.home, api))
+        work, enough = Work(), asyncio.Event()
+        within = _SECONDS_EACH * len(faults)
+        loading = asyncio.create_task(load(api, people, work, lives=lives, within=within, enough=enough))
+        await asyncio.sleep(_PAUSE)
+        cases = await _break(stack, people, faults)
+        enough.set()
+        _err.print(f"[dim]{work.steps:,} steps acknowledged; the rest of {lives:,} tickets …[/]")
+        await loading
+        found = await verdict(stack, work)
+        reconciled = await asyncio.to_thread(stack.linli, "events", "reconcile", "--since", "1d", check=False)
+    report.show(cases, found, stack.left_out, reconciled=reconciled.returncode == 0)
+    for words, times in work.troubles.most_common(10):
+        _err.print(f"[dim]{times} × not acknowledged 未确认: {words}[/]", soft_wrap=True)
+    if reconciled.returncode:
+        _err.print(reconciled.stdout, reconciled.stderr, markup=False)
+    if not wished:
+        report.write(cases, found, stack.left_out, reconciled=reconciled.returncode == 0)
+    well = not found.lost and not found.doubled and found.ledger and reconciled.returncode == 0
+    return well and all(case.within for case in cases)
+
+
+def main() -> None:
+    """Run, show and write."""
+    began = time.monotonic()
+    well = asyncio.run(asyncio.wait_for(_chaos(sys.argv[1:], full=os.environ.get("FULL") == "1"), _ALL_WITHIN))
+    _err.print(f"[dim]{time.monotonic() - began:.0f} s, load average {os.getloadavg()[1]:.1f}[/]")
+    if not well:
+        sys.exit("Something was lost, doubled, or took too long.  有丢失、重复或恢复超时。")
+
+
+if __name__ == "__main__":
+    main()
