@@ -82,8 +82,9 @@ def test_a_service_is_started_with_the_same_options(home: Home, services: dict[s
 def test_postgresql_has_the_same_settings(services: dict[str, Any], home: Home) -> None:
     embedded = {option for option in database.command(home) if "=" in option}
     deployed = {option.removeprefix("--") for option in services["postgres"]["command"] if "=" in option}
-    own = ("listen_addresses", "port", "unix_socket_directories")
-    assert deployed == {option for option in embedded if option.split("=")[0] not in own}
+    own = ("hba_file", "listen_addresses", "port", "unix_socket_directories")
+    embedded, deployed = ({one for one in said if one.split("=")[0] not in own} for said in (embedded, deployed))
+    assert deployed == embedded
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from linli_cli.stack import database, gateway, programs, streams
 every_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 every_service = pytest.mark.parametrize("service", APPS)
 LINLI = "linli_"
-OWN_ADDRESSES = {"listen_addresses", "port", "unix_socket_directories"}
+OWN_ADDRESSES = {"hba_file", "listen_addresses", "port", "unix_socket_directories"}
 """Of PostgreSQL, and different where it has a machine of its own."""
 
 
@@ -173,12 +173,13 @@ def test_what_prepares_databases_is_told_of_all_of_them(overlay: str, job: str) 
 
 
 def _options(words: list[str]) -> dict[str, str]:
-    return dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
+    said = dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
+    return {name: value for name, value in said.items() if name not in OWN_ADDRESSES}
 
 
 def test_postgresql_is_set_up_the_same(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
-    embedded = {k: v for k, v in _options(database.command(Home(tmp_path, 8080))).items() if k not in OWN_ADDRESSES}
+    embedded = _options(database.command(Home(tmp_path, 8080)))
     in_compose = compose()["services"]["postgres"]
     (dev,) = one("dev", "StatefulSet", "postgres")["spec"]["template"]["spec"]["containers"]
     assert _options(in_compose["command"]) == embedded

@@ -91,7 +91,7 @@ async def load(platform: Platform, log: Log) -> AsyncIterator[None]:
             number += 1
             report = {"unit": GRID, "title": "路灯不亮", "description": "三天不亮"}
             ticket = await log.write(resident, "open", "/tickets/v1/tickets", report)
-            bodies = {"assign": {"assignee": me}, "rate": {"rating": 5}}
+            bodies: dict[str, dict[str, Any]] = {"assign": {"assignee": me}, "rate": {"rating": 5}}
             for step in STEPS:
                 caller = manager if step in {"assign", "resolve"} else resident
                 path = f"/tickets/v1/tickets/{ticket}/{step}"

@@ -11,6 +11,7 @@ _HERE: Final = PROJECT / "deploy"
 _SOURCES: Final = {
     "compose.yml": _HERE / "compose.yml",
     "tls.yml": _HERE / "tls.yml",
+    "postgres": _HERE / "postgres",
     "observability": _HERE / "observability",
     "runbooks": PROJECT / "docs" / "runbooks",
 }
