@@ -33,8 +33,9 @@ tracer = trace.get_tracer(__name__)
 
 _POLL: Final = 0.2
 _BATCH: Final = 500
-_ACK_WITHIN: Final = 10.0
-_WAIT_AT_MOST: Final = 5.0
+_ACK_WITHIN: Final = 3.0
+"""Seconds to the next acknowledgement: a broker that was started anew sends none for what it had not kept."""
+_WAIT_AT_MOST: Final = 2.0
 _HOUSEKEEPING_EVERY: Final = 3600.0
 _KEEP_LOG_DAYS: Final = 30
 _LOCK: Final = 7105635
@@ -165,7 +166,8 @@ class Relay:
         spans: list[Span] = []
         acks: list[asyncio.Future[PubAck]] = []
         try:
-            async with asyncio.timeout(_ACK_WITHIN):
+            clock = asyncio.get_running_loop().time
+            async with asyncio.timeout(_ACK_WITHIN) as deadline:
                 for row in rows:
                     headers: dict[str, str] = json.loads(row["headers"])
                     spans.append(self._span(row, headers))
@@ -173,7 +175,9 @@ class Relay:
                     # What is told again on purpose has another: the broker drops what it has seen within two minutes.
                     headers.setdefault("Nats-Msg-Id", str(row["event_id"]))
                     acks.append(await js.publish_async(row["subject"], row["payload"], headers=headers))
-                await asyncio.gather(*acks)
+                for ack in acks:
+                    await ack
+                    deadline.reschedule(clock() + _ACK_WITHIN)
         except BaseException as error:
             for span in spans:
                 span.set_status(Status(StatusCode.ERROR, type(error).__name__))
