@@ -57,6 +57,11 @@ class Receipt(BaseModel):
         return self.servers[name]
 
 
+def header(name: str) -> dict[str, object]:
+    """Give what an archive begins with."""
+    return {"kind": "linli backup", "format": 1, "name": name}
+
+
 def archive_of(name: str) -> str:
     """Tell where a backup's archive is."""
     return f"{_BASES}/{name}{ARCHIVE}"

@@ -7,10 +7,11 @@ from typing import BinaryIO, Final, TypeVar
 
 from linli_cli.archive.seal import Key
 from linli_cli.archive.tape import TapeReader, damaged
-from linli_cli.backup import base
+from linli_cli.backup import base, contents
 from linli_cli.backup.contents import Receipt
 from linli_cli.backup.places import Place
 from linli_cli.backup.take import PART
+from linli_cli.console import Trouble
 
 T = TypeVar("T")
 _CHUNK: Final = 4 * 2**20
@@ -54,7 +55,9 @@ class Backup:
         return found
 
     def _secrets(self, tape: TapeReader) -> dict[str, str]:
-        if tape.document("header")["name"] != self.receipt.name:
-            raise damaged()
+        if tape.document("header") != contents.header(self.receipt.name):
+            raise Trouble(
+                f"{self.receipt.archive} is another backup, or of a later format.", "归档与说明不符，或格式更新。"
+            )
         found: dict[str, str] = tape.document("secrets")
         return found

@@ -74,7 +74,7 @@ async def take(home: Home, stores: Stores, place: Place, lock: Lock, *, secrets:
         lock.sealing(cast(BinaryIO, target)) as plain,
         TapeWriter(plain) as tape,
     ):
-        tape.document("header", {"name": name, "version": version("linli"), "started_at": began.isoformat()})
+        tape.document("header", contents.header(name))
         tape.document("secrets", _secrets(home) if secrets else {})
         for one in sources(stores):
             servers[one.name] = await _server(tape, one)

@@ -1,0 +1,345 @@
+"""Backups of a real database server, in a folder and in an S3 store: whole, sealed, complete, and nothing half."""
+
+import asyncio
+import base64
+import io
+import itertools
+import json
+import tarfile
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import httpx
+import pytest
+from moto.server import ThreadedMotoServer
+from pyrage.x25519 import Identity
+from typer.testing import CliRunner
+
+from linli.crypto import MasterKeys
+from linli.events.tickets import TicketRated
+from linli.outbox import SHARDS
+from linli.shards import Shards
+from linli.testing import Stage, tcp_postgres
+from linli_cli.archive.seal import Key, Lock
+from linli_cli.archive.stores import Stores, connected
+from linli_cli.backup import base, contents, segments, take, wal
+from linli_cli.backup.contents import PRIMARY, Receipt, Server
+from linli_cli.backup.lay import Point, into_folder, into_tar, lay
+from linli_cli.backup.opened import Backup
+from linli_cli.backup.places import Place
+from linli_cli.backup.restore import chosen
+from linli_cli.backup.settle import settle
+from linli_cli.console import Trouble
+from linli_cli.home import SERVICES, Home
+from linli_cli.main import app
+from linli_cli.stack.streams import subscriptions
+
+FIRST = "000000010000000000000003"
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """An S3 store with a bucket."""
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "test")
+        patch.setenv("AWS_REGION", "us-east-1")
+        httpx.put(f"http://{host}:{port}/backups", trust_env=False).raise_for_status()
+        yield "s3://backups/linli"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "folder":
+        return Place(str(tmp_path / "there"), make=True)
+    return Place(f"{request.getfixturevalue('s3')}/{uuid4()}")
+
+
+@pytest.fixture(scope="module")
+async def url() -> AsyncIterator[str]:
+    """A database server with all services' databases, and a row in one of them."""
+    with tcp_postgres() as server:
+        superuser = f"postgresql://postgres@{server.address}"
+        async with connected(f"{superuser}/postgres") as connection:
+            for service in SERVICES:
+                await connection.execute(f"CREATE DATABASE {service}")
+        async with connected(f"{superuser}/tickets") as connection:
+            await connection.execute("CREATE TABLE ticket AS SELECT 1 AS id; CREATE TABLE outbox AS SELECT 1 AS id")
+        yield f"{superuser}/postgres"
+
+
+@pytest.fixture
+def stores(url: str) -> Stores:
+    return Stores("", MasterKeys(base64.b64encode(bytes(32)).decode()), Shards(), url)
+
+
+@pytest.fixture(scope="module")
+def key() -> tuple[Lock, Key]:
+    identity = Identity.generate()
+    return Lock((identity.to_public(),)), Key((identity,))
+
+
+async def taken(home: Home, stores: Stores, place: Place, lock: Lock) -> Receipt:
+    home.master_key()
+    home.secret("postgres")
+    return await take.take(home, stores, place, lock, secrets=True)
+
+
+async def test_a_backup_is_sealed_and_every_file_in_it_is_found_again(
+    home: Home, stores: Stores, place: Place, key: tuple[Lock, Key]
+) -> None:
+    receipt = await taken(home, stores, place, key[0])
+    assert contents.receipts(place) == [receipt]
+    assert receipt.server(PRIMARY).rows == {"tickets.ticket": (1, 1)}
+    with place.reading(receipt.archive) as file:
+        sealed = file.read()
+    assert sealed.startswith(b"age-encryption.org/v1")
+    assert home.master_key() not in json.dumps(receipt.model_dump(mode="json"))
+    backup = Backup(place, receipt, key[1])
+    assert backup.secrets()["master_key"] == home.master_key()
+    assert backup.each(lambda _, dump: base.check(dump)) == {PRIMARY: receipt.server(PRIMARY).pieces}
+    stranger = Identity.generate()
+    with pytest.raises(Trouble, match="does not open"):
+        Backup(place, receipt, Key((stranger,))).secrets()
+
+
+async def test_a_backup_that_breaks_off_leaves_nothing(
+    home: Home, stores: Stores, place: Place, key: tuple[Lock, Key], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = base.dump
+
+    def breaks_off(url: str) -> Iterator[bytes]:
+        yield from itertools.islice(whole(url), 3)
+        raise Trouble("gone", "断开")
+
+    monkeypatch.setattr(base, "dump", breaks_off)
+    with pytest.raises(Trouble, match="gone"):
+        await taken(home, stores, place, key[0])
+    assert place.names() == []
+
+
+async def test_a_backup_that_was_altered_or_cut_off_is_found(
+    home: Home, stores: Stores, tmp_path: Path, key: tuple[Lock, Key]
+) -> None:
+    place = Place(str(tmp_path / "there"), make=True)
+    receipt = await taken(home, stores, place, key[0])
+    file = tmp_path / "there" / receipt.archive
+    content = file.read_bytes()
+    middle = len(content) // 2
+    for damaged in (content[:-1], content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]):
+        file.write_bytes(damaged)
+        with pytest.raises(Trouble, match="is not what was written"):
+            take.compare(place, receipt)
+        with pytest.raises(Trouble, match="damaged"):
+            Backup(place, receipt, key[1]).each(lambda _, dump: base.check(dump))
+
+
+def test_a_file_that_is_missing_altered_or_too_much_is_found(url: str) -> None:
+    dump = b"".join(base.dump(url))
+    assert base.check(io.BytesIO(dump))
+
+    def changed(change: Callable[[str, bytes], bytes | None], more: str = "") -> io.BytesIO:
+        made = io.BytesIO()
+        with tarfile.open(fileobj=io.BytesIO(dump)) as old, tarfile.open(fileobj=made, mode="w") as new:
+            for member in old:
+                content = change(member.name, (old.extractfile(member) or io.BytesIO()).read())
+                if content is not None:
+                    member.size = len(content)
+                    new.addfile(member, io.BytesIO(content))
+            if more:
+                new.addfile(tarfile.TarInfo(more))
+        return io.BytesIO(made.getvalue())
+
+    assert base.check(changed(lambda _, content: content))
+    for change in (
+        lambda name, content: None if name == "PG_VERSION" else content,
+        lambda name, content: b"17\n" if name == "PG_VERSION" else content,
+        lambda name, content: None if name.startswith("pg_wal/0") else content,
+        lambda name, content: content.replace(b"PG_VERSION", b"pg_version") if name == "backup_manifest" else content,
+    ):
+        with pytest.raises(Trouble, match=r"missing, altered|damaged"):
+            base.check(changed(change))
+    with pytest.raises(Trouble, match="too much, such as base/1/evil"):
+        base.check(changed(lambda _, content: content, more="base/1/evil"))
+
+
+def test_a_piece_of_the_log_that_is_missing_is_named() -> None:
+    def name(line: int, place: int) -> str:
+        return segments.name_of(line, place)
+
+    assert name(1, 3) == FIRST
+    assert name(1, 256) == "000000010000000100000000"
+    assert segments.number(name(7, 300)) == 300
+    assert segments.missing(FIRST, []) == []
+    assert segments.missing(FIRST, [name(1, 3), name(1, 4), name(1, 5)]) == []
+    assert segments.missing(FIRST, [name(1, 3), name(1, 6)]) == [name(1, 4), name(1, 5)]
+    assert segments.missing(FIRST, [name(1, 4)]) == [name(1, 3)]
+    # Restored at 4: what the timeline before went on to write is not part of it.
+    forked = [name(1, 3), name(1, 4), name(1, 5), name(1, 6), name(2, 4), name(2, 6)]
+    assert segments.missing(FIRST, forked) == [name(2, 5)]
+    assert segments.missing(FIRST, [*forked[:4], name(2, 4)]) == []
+    assert list(segments.between(1, "0/2FFFFFF", "0/4000000")) == [name(1, 2), name(1, 3)]
+
+
+async def test_the_log_is_kept_as_it_is_written_and_laid_beside_the_files(
+    home: Home, stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path
+) -> None:
+    [source] = take.sources(stores)
+    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool")
+    receipt = await taken(home, stores, place, key[0])
+    server = receipt.server(PRIMARY)
+    try:
+        await asyncio.to_thread(receiver.round)
+        async with connected(source.services["tickets"]) as connection:
+            await connection.execute("INSERT INTO ticket SELECT generate_series(2, 1000)")
+            done = await connection.fetchval("SELECT clock_timestamp()")
+            await connection.execute("SELECT pg_switch_wal()")
+        while (wal.reached(place, server.system) or done) <= done:
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(receiver.round)
+    finally:
+        await asyncio.to_thread(receiver.finish)
+        async with connected(source.url) as connection:
+            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+    assert wal.gap(place, server) == []
+    later = wal.later(place, server)
+    assert len(later) >= 2
+    folder = tmp_path / "data"
+    folder.mkdir()
+    at = datetime(2026, 11, 22, 18, 0, 0, 5, tzinfo=timezone(timedelta(hours=8)))
+    backup = Backup(place, receipt, key[1])
+    lay(backup, PRIMARY, Point(at), into_folder(folder))
+    for name in later:
+        assert segments.holds(name.removesuffix(".partial"), (folder / "pg_wal" / name[:24]).read_bytes())
+    assert (folder / "recovery.signal").exists()
+    assert "recovery_target_time = '2026-11-22 10:00:00.000005+00'" in (folder / "postgresql.auto.conf").read_text()
+    written = io.BytesIO()
+    lay(backup, PRIMARY, Point(alone=True), into_tar(written))
+    written.seek(0)
+    with tarfile.open(fileobj=written) as tar:
+        assert b"'immediate'" in cast("io.BufferedReader", tar.extractfile("postgresql.auto.conf")).read()
+    place.delete(wal.path(server.system, later[0]))
+    place.delete(wal.path(server.system, next(name for name in later[1:] if segments.is_piece(name))))
+    if segments.number(later[-1]) > segments.number(later[1]):
+        with pytest.raises(Trouble, match="pieces are missing"):
+            lay(backup, PRIMARY, Point(), into_folder(folder))
+
+
+def receipt_of(name: str, finished_at: datetime, first: str) -> Receipt:
+    server = Server(system="1", pieces=[first], rows={})
+    facts: dict[str, Any] = {"size": 1, "sha256": "", "secrets": True, "version": "0", "started_at": finished_at}
+    return Receipt(name=name, finished_at=finished_at, servers={PRIMARY: server}, **facts)
+
+
+def test_old_backups_go_with_the_log_that_only_they_need(place: Place) -> None:
+    noon = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    for number in range(4):
+        one = receipt_of(f"linli-{number}", noon + timedelta(hours=number), segments.name_of(1, 10 * number))
+        place.write(one.archive, b"sealed")
+        contents.write(place, one)
+    for number in range(40):
+        place.write(wal.path("1", segments.name_of(1, number)), b"sealed")
+    place.write(wal.path("1", "00000002.history"), b"sealed")
+    place.write(wal.path("2", FIRST), b"another platform's")
+    assert [one.name for one in take.prune(place, 2)] == ["linli-0", "linli-1"]
+    assert [one.name for one in contents.receipts(place)] == ["linli-2", "linli-3"]
+    assert wal.pieces(place, "1") == [segments.name_of(1, number) for number in range(20, 40)]
+    assert "00000002.history" in wal.names(place, "1")
+    assert wal.pieces(place, "2") == [FIRST]
+
+
+def test_the_newest_backup_from_before_the_time_is_chosen(tmp_path: Path) -> None:
+    noon = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    place = Place(str(tmp_path))
+    for number in range(3):
+        contents.write(place, receipt_of(f"linli-{number}", noon + timedelta(hours=number), FIRST))
+    at = noon + timedelta(hours=1, minutes=59)
+    assert chosen(str(tmp_path), at)[1].name == "linli-1"
+    assert chosen(str(tmp_path), None)[1:] == (contents.find(place, "linli-2"), Point())
+    _, found, point = chosen(f"{tmp_path}/base/linli-0.age", None)
+    assert (found.name, point) == ("linli-0", Point(alone=True))
+    with pytest.raises(Trouble, match="nothing can be restored from before"):
+        chosen(str(tmp_path), noon - timedelta(seconds=1))
+    with pytest.raises(Trouble, match="with its zone"):
+        chosen(str(tmp_path), datetime(2026, 11, 22))  # noqa: DTZ001 that is what is refused
+    with pytest.raises(Trouble, match="no backup linli-9"):
+        chosen(f"{tmp_path}/base/linli-9.age", None)
+
+
+def test_nothing_is_written_outside_of_the_servers_folder(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with pytest.raises(Trouble, match="elsewhere"):
+        into_folder(tmp_path / "data")([(tarfile.TarInfo("../evil"), io.BytesIO(b"x"))])
+    assert [file.name for file in tmp_path.iterdir()] == ["data"]
+
+
+def test_whoever_watches_is_told_when_backups_are_late(tmp_path: Path) -> None:
+    def status(*options: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["backup", "status", "--to", str(tmp_path), *options])
+        return done.exit_code, done.output
+
+    assert "no backup" in status()[1]
+    now = datetime.now(UTC)
+    contents.write(Place(str(tmp_path)), receipt_of("linli-1", now - timedelta(hours=2), FIRST))
+    assert status("--minutes", "0")[0] == 0
+    assert status("--minutes", "0", "--hours", "1")[0] == 1
+    code, said = status()
+    assert code == 1
+    assert "no log of primary is kept" in said
+
+
+def test_a_place_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for address in ("ftp://there/x", str(tmp_path / "nowhere"), str(tmp_path / "file" / "below")):
+        with pytest.raises(Trouble):
+            Place(address).names()
+
+
+async def test_what_nobody_has_heard_goes_out_again_in_its_order_and_nothing_else(stage: Stage) -> None:
+    databases = {service: stage.url("postgres", await stage.fresh_database(service)) for service in SERVICES}
+
+    class Restored:
+        def everywhere(self, service: str) -> list[str]:
+            return [databases["directory"] if service == "postgres" else databases[service]]
+
+        def url(self, service: str, _: int) -> str:
+            return databases[service]
+
+    listeners = [
+        consumer.name for one in subscriptions() for consumer in one.consumers if TicketRated in consumer.contracts
+    ]
+    heard, half, unheard, waiting = (uuid4() for _ in range(4))
+    row = "310104, $2, 'linli.tickets.310104.rated.v1', '{}', $3"
+    headers = json.dumps({"ce-type": TicketRated.type})
+    async with connected(databases["tickets"]) as tickets:
+        for number, event in enumerate((heard, half, unheard), 1):
+            insert = "INSERT INTO event_log (id, event_id, district, aggregate, subject, payload, headers, created_at)"
+            await tickets.execute(f"{insert} VALUES ({number}, $1, {row}, now())", event, str(heard), headers)
+        insert = "INSERT INTO outbox (id, event_id, district, aggregate, subject, payload, headers, shard)"
+        insert += " OVERRIDING SYSTEM VALUE"
+        await tickets.execute(f"{insert} VALUES (4, $1, {row}, 3)", waiting, str(heard), headers)
+    for name in listeners:
+        events = [heard, half] if name == listeners[0] else [heard]
+        async with connected(databases[name.split("-")[0]]) as database:
+            for event in events:
+                await database.execute("INSERT INTO inbox VALUES (310104, $1, $2, '2026-01-01')", name, event)
+    told = await settle(cast("Stores", Restored()))
+    assert len(listeners) > 1, "else nothing is half heard"
+    assert told["tickets"] == 2
+    async with connected(databases["tickets"]) as tickets:
+        rows = await tickets.fetch("SELECT event_id, shard FROM outbox ORDER BY id")
+        assert [row[0] for row in rows] == [half, unheard, waiting]
+        assert rows[0]["shard"] == zlib.crc32(str(heard).encode()) % SHARDS
+        assert await tickets.fetchval("SELECT array_agg(event_id) FROM event_log") == [heard]
+    async with connected(databases[listeners[0].split("-")[0]]) as database:
+        fresh = await database.fetch("SELECT event_id FROM inbox WHERE received_at > now() - interval '1 day'")
+        assert [row[0] for row in fresh] == [half], "it must still be known when it comes again"
