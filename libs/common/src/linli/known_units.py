@@ -3,7 +3,6 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import Field
 from sqlalchemy import Select, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -44,7 +43,7 @@ async def keep_units(session: AsyncSession, events: list[UnitChanged]) -> None:
 class KnownUnitOut(Out):
     """A unit as this service knows it; `sequence` is the version that it was told of last."""
 
-    code: UnitCode = Field(validation_alias="unit")
+    code: UnitCode
     kind: Kind
     name: str
     active: bool
@@ -65,9 +64,13 @@ def router(service: str) -> APIRouter:
         rows, following = await page.of(
             session, _within(within), key=(KnownUnit.unit,), request=request, response=response
         )
-        return Paged(items=[KnownUnitOut.model_validate(row) for row in rows], next=following)
+        return Paged(items=[_shown(row) for row in rows], next=following)
 
     return routes
+
+
+def _shown(row: KnownUnit) -> KnownUnitOut:
+    return KnownUnitOut(code=row.unit, kind=Kind(row.kind), name=row.name, active=row.active, sequence=row.sequence)
 
 
 def _within(unit: int | None) -> Select[Any]:

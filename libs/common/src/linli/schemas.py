@@ -1,10 +1,13 @@
 """Base classes of what goes over HTTP."""
 
+import re
+from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 _EXACT = 2**53
+_WRITTEN_OUT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d.*")
 
 
 class In(BaseModel):
@@ -38,6 +41,15 @@ class Paged(Out, Generic[T]):
     next: str | None
 
 
+def _written_out(value: object) -> object:
+    """Refuse a bare number, which could count seconds, milliseconds or days."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _WRITTEN_OUT.fullmatch(value.strip())):
+        return value
+    raise ValueError("write a time out, with its zone: 2026-01-31T08:00:00+08:00 (时间应写明日期、时刻和时区)")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+"""A moment as RFC 3339 writes it."""
 Line = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"),

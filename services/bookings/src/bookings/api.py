@@ -4,7 +4,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query, Request, Response
-from pydantic import AwareDatetime
 
 from bookings import operations
 from bookings.models import Booking, Centre, Session
@@ -19,7 +18,7 @@ from bookings.schemas import (
 )
 from linli.etags import IfMatch, set_etag
 from linli.paging import Paging
-from linli.schemas import Paged
+from linli.schemas import Moment, Paged
 from linli.security import Principal, require
 from linli.service import OwnTransaction, PublicWithin, Router, Transaction
 
@@ -89,8 +88,8 @@ async def list_sessions(
     response: Response,
     within: PublicWithin,
     centre: UUID | None = None,
-    since: Annotated[AwareDatetime | None, Query(alias="from", description="Starts then or later (起)")] = None,
-    until: Annotated[AwareDatetime | None, Query(alias="to", description="Starts before (止)")] = None,
+    since: Annotated[Moment | None, Query(alias="from", description="Starts then or later (起)")] = None,
+    until: Annotated[Moment | None, Query(alias="to", description="Starts before (止)")] = None,
 ) -> Paged[SessionOut]:
     """List sessions, by their start."""
     rows, following = await page.of(

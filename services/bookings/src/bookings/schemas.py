@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from bookings.models import State
-from linli.schemas import In, Line, Out
+from linli.schemas import In, Line, Moment, Out
 from linli.units import UnitCode
 
 Seats = Annotated[int, Field(ge=1, le=10_000, description="How many may come (名额)")]
@@ -44,8 +44,8 @@ class SessionIn(In):
     """A new session (场次)."""
 
     title: Line
-    starts_at: AwareDatetime
-    ends_at: AwareDatetime
+    starts_at: Moment
+    ends_at: Moment
     seats: Seats
 
 
@@ -53,8 +53,8 @@ class SessionChange(In):
     """What becomes different about a session that lies ahead; what is absent or null stays."""
 
     title: Line | None = None
-    starts_at: AwareDatetime | None = None
-    ends_at: AwareDatetime | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
     seats: Seats | None = None
 
 

@@ -6,14 +6,13 @@ from uuid import UUID
 
 from fastapi import Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
 
 from console import live, operations, schemas, statistics
 from console.access import Filters, Operator, expiry, window
 from console.models import Span, Trace
 from linli import units
 from linli.paging import Paging
-from linli.schemas import Paged
+from linli.schemas import Moment, Paged
 from linli.service import Router, Transaction
 
 router = Router(prefix="/console/v1", tags=["console"])
@@ -22,7 +21,7 @@ _POINTS: Final = 2_000
 _QUARTER: Final = timedelta(minutes=15)
 _DAY: Final = timedelta(days=1)
 TraceId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="32 hex digits (追踪编号)")]
-Since = Annotated[AwareDatetime | None, Query()]
+Since = Annotated[Moment | None, Query()]
 
 
 @router.get("/me")
