@@ -106,3 +106,44 @@ async def test_an_event_that_one_stream_lost_is_found_and_named(platform: Platfo
     # The broker remembers the id for two minutes, and says so.
     again = await asyncio.to_thread(platform.linli, "events", "replay", "--since", "3d", check=False)
     assert (again.returncode, "two minutes" in again.stderr) in {(0, False), (1, True)}
+
+
+async def bury(platform: Platform, *, broken: bool) -> str:
+    """Make a dead letter for notifications of something that did happen; a broken one can't be read."""
+    async with platform.database("tickets") as tickets:
+        event = await tickets.fetchrow("SELECT * FROM event_log WHERE subject LIKE '%.310104.opened.v1' LIMIT 1")
+    assert event
+    payload = b"{}" if broken else event["payload"]
+    facts = ("event_id", "subject", "headers")
+    async with platform.database("notifications") as notifications:
+        letter = await notifications.fetchval(
+            """INSERT INTO dead_letter (district, id, consumer, event_id, subject, headers, payload, error, deliveries)
+               VALUES (310104, gen_random_uuid(), 'notifications-tickets', $1, $2, $3, $4, 'TimeoutError', 8)
+               RETURNING id""",
+            *(event[name] for name in facts),
+            payload,
+        )
+    return str(letter)
+
+
+async def test_dead_letters_are_listed_read_replayed_and_discarded(platform: Platform) -> None:
+    good, broken = await bury(platform, broken=False), await bury(platform, broken=True)
+
+    def events(*arguments: str, check: bool = True) -> str:
+        done = platform.linli("events", *arguments, check=check)
+        assert check or done.returncode == 1
+        return done.stdout + done.stderr
+
+    listed = await asyncio.to_thread(events, "dead", "--district", "310104")
+    assert good in listed
+    assert broken in listed
+    assert good not in await asyncio.to_thread(events, "dead", "--district", "530181")
+    assert '"reporter' in await asyncio.to_thread(events, "show", "notifications", good)
+    refused = await asyncio.to_thread(events, "replay-dead", "notifications", "--all", check=False)
+    assert "1 of 2 still can't be handled" in refused
+    assert "the payload breaks" in refused
+    await asyncio.to_thread(events, "discard", "notifications", broken)
+    assert "0 dead letters" in await asyncio.to_thread(events, "dead", "--service", "notifications")
+    closed = await asyncio.to_thread(events, "dead", "--service", "notifications", "--all")
+    assert "replayed" in closed
+    assert "discarded" in closed
