@@ -15,7 +15,6 @@ from linli_cli.archive.stores import Stores
 from linli_cli.backup import base, contents, take, wal
 from linli_cli.backup.opened import Backup
 from linli_cli.backup.places import Place
-from linli_cli.backup.restore import show
 from linli_cli.console import Trouble, err, out, step
 from linli_cli.district.commands import key
 from linli_cli.home import Home
@@ -162,12 +161,12 @@ def settle(
     patience: Annotated[int, typer.Option(min=1, help="Seconds to wait for the databases 最长等待秒数")] = 7_200,
 ) -> None:
     """After servers were restored by hand: prove that all is there, and tell again what was not heard 恢复后整理."""
-    from linli_cli.backup import afterwards  # noqa: PLC0415 only this command needs it
+    from linli_cli.backup import afterwards, proof  # noqa: PLC0415 only this command needs it
 
     receipt = contents.find(_place(to), of.rpartition("/")[2].removesuffix(contents.ARCHIVE)) if of else None
     home = _home()
     until, told, findings = asyncio.run(afterwards.settled(Stores.of(home), receipt, patience))
-    show(until, told, findings)
+    proof.show(until, told, findings)
 
 
 def _home() -> Home:

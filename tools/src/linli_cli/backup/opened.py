@@ -1,8 +1,9 @@
 """A backup's archive from inside: its secrets, and each database server's files."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
 from linli_cli.archive.seal import Key
@@ -61,3 +62,25 @@ class Backup:
             )
         found: dict[str, str] = tape.document("secrets")
         return found
+
+
+def write_secrets(secrets: Mapping[str, str], folder: Path) -> None:
+    """Put secrets into a folder; those that are there must be the same.
+
+    Raises:
+        Trouble: when they are others.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    there = {file.name for file in folder.iterdir()}
+    if differing := [name for name in there & secrets.keys() if (folder / name).read_text() != secrets[name]]:
+        raise Trouble(
+            f"In {folder} there are other secrets already: {', '.join(sorted(differing))}.",
+            f"{folder} 中已有不同的密钥。",
+            hint="They may be the only ones that read another backup: move them away, don't delete them.  "
+            "请移走而不是删除。",
+        )
+    for name, value in secrets.items():
+        if name not in there:
+            file = folder / Path(name).name
+            file.touch(mode=0o600)
+            file.write_text(value)

@@ -1,15 +1,19 @@
 """What shows that a restored platform is whole: counts, the points' ledger, and the audit chains."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import asyncpg
+from rich.table import Table
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from linli_cli.archive.stores import Stores, connected
 from linli_cli.backup.contents import Receipt
 from linli_cli.backup.take import count, sources
+from linli_cli.console import Trouble, out
 from linli_cli.home import SERVICES
 
 _LEDGER: Final = """
@@ -97,3 +101,20 @@ async def _audited(connection: asyncpg.Connection) -> list[int]:
         return []
     query = "SELECT district FROM audit_head UNION SELECT DISTINCT district FROM audit ORDER BY 1"
     return [row[0] for row in await connection.fetch(query)]
+
+
+def show(until: datetime | None, told: Counter[str], findings: list[Finding]) -> None:
+    """Say how the restored platform is.
+
+    Raises:
+        Trouble: when something is not well.
+    """
+    table = Table("", "", "", show_header=False, box=None)
+    table.add_row("[green]✓[/]", "last change 最后一次提交", f"{until:%F %T.%f}Z" if until else "-")
+    for one in findings:
+        table.add_row("[green]✓[/]" if one.well else "[red]✗[/]", one.what, one.found)
+    words = ", ".join(f"{service} {number:,}" for service, number in told.items() if number)
+    table.add_row("[green]✓[/]", "events told again 重新发布的事件", words or "none")
+    out.print(table)
+    if not all(one.well for one in findings):
+        raise Trouble("Not all is as it should be, see above.", "部分检查未通过，见上。")
