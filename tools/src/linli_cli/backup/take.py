@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ async def take(home: Home, stores: Stores, place: Place, lock: Lock, *, secrets:
         tape.document("end", {one: facts.model_dump() for one, facts in servers.items()})
     receipt = Receipt(
         name=name,
-        version=version("linli"),
+        version=os.environ.get("LINLI_TAG") or version("linli"),  # an image knows only what it is run as
         started_at=began,
         finished_at=datetime.now(UTC),
         size=target.size,
