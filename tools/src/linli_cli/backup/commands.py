@@ -141,7 +141,7 @@ def wal_(
     to: To = "",
     recipient: Recipient = None,
     recipient_file: RecipientFile = None,
-    every: Annotated[float, typer.Option(min=1, max=600, help="Seconds; so much may be lost 归档间隔秒数")] = 10,
+    every: Annotated[float, typer.Option(min=1, max=600, help="Seconds; twice as much may be lost 归档间隔秒数")] = 10,
     spool: Annotated[Path | None, typer.Option(help="Where it waits 暂存目录", file_okay=False)] = None,
 ) -> None:
     """Keep the databases' log as it is written, until stopped: for any time between two backups 持续归档日志."""
