@@ -76,8 +76,8 @@ async def test_traces_are_found_by_what_they_are(console: Console) -> None:
         ({"slower_than": "1"}, [other, mine]),
         ({"subject": TICKET}, [mine]),
         ({"subject": uuid4()}, []),
-        ({"until": datetime.now(UTC) - timedelta(minutes=1)}, []),
-        ({"since": datetime.now(UTC) + timedelta(minutes=1)}, []),
+        ({"until": (datetime.now(UTC) - timedelta(minutes=1)).isoformat()}, []),
+        ({"since": (datetime.now(UTC) + timedelta(minutes=1)).isoformat()}, []),
     ):
         assert ids(await console.get("/traces", **query)) == found, query
         points = (await console.get("/traces/scatter", **query))["points"]
