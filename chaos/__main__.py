@@ -43,7 +43,9 @@ async def _chaos(wished: list[str], *, full: bool) -> bool:
         running(3 if full else 1) as stack,
         httpx.AsyncClient(base_url=stack.home.url, timeout=15, trust_env=False) as client,
     ):
-        faults = [fault for fault in planned(stack, every=full) if not wished or f"{fault.kind}:{fault.part}" in wished]
+        faults = list(planned(stack, every=full or bool(wished)))
+        if wished:
+            faults = [fault for fault in faults if f"{fault.kind}:{fault.part}" in wished]
         api = Api(stack.home.url, client=client)
         people = await People.sign_in(Identities(stack.home, api))
         work, enough = Work(), asyncio.Event()

@@ -25,7 +25,7 @@ class Fault:
     """Something that befalls a part.
 
     Attributes:
-        kind: `kill`, `pause`, `cut refuse`, `cut hang`, `cut drop` or `disk full`.
+        kind: `nothing`, `kill`, `pause`, `cut refuse`, `cut hang`, `cut drop` or `disk full`.
         part: whom it befalls.
     """
 
@@ -34,6 +34,8 @@ class Fault:
 
     async def befall(self, stack: Stack) -> None:
         """Let it happen, from its beginning to its end; what was killed is not back yet."""
+        if self.kind == "nothing":
+            return
         if self.kind == "kill":
             await asyncio.to_thread(_signal, stack, self.part, signal.SIGKILL)
         elif self.kind == "pause":
@@ -54,10 +56,13 @@ class Fault:
 def planned(stack: Stack, *, every: bool) -> Iterator[Fault]:
     """Plan the faults: each part killed, paused and cut off, the stores in every way, and their disks full.
 
+    The first is none at all: what it takes shows how busy the machine is with other things.
+
     Args:
         stack: whose disks are small, if it has any such.
         every: cut off every part in every way.
     """
+    yield Fault("nothing", "platform")
     for part in (*_PARTS, CONSOLE):
         yield Fault("kill", part)
     for part in _PARTS:

@@ -1,7 +1,6 @@
 """People at work: tickets from report to rating, and a note of every step that was acknowledged."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ STEPS = ("open", "assign", "resolve", "close", "rate")
 EVENTS = 13
 """Of a whole life: five steps, points, and seven messages in people's inboxes."""
 _PEOPLE = 8
-_AT_ONCE = 24
+_AT_ONCE = 16
 
 
 @dataclass
@@ -101,10 +100,9 @@ async def load(  # noqa: PLR0913 a load is these
         people: who works.
         work: notes what was done.
         lives: how many at least.
-        within: seconds over which they are spread; those late at the end are lived as fast as it goes.
+        within: seconds over which they are spread, without haste after a fault; the rest is lived at the end.
         enough: set when the last fault is over.
     """
-    began = time.monotonic()
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def one(number: int) -> None:
@@ -121,6 +119,6 @@ async def load(  # noqa: PLR0913 a load is these
         while work.begun < lives or not enough.is_set():
             await slots.acquire()
             if not enough.is_set():
-                await asyncio.sleep(began + work.begun * within / lives - time.monotonic())
+                await asyncio.sleep(within / lives)
             tasks.create_task(one(work.begun))
             work.begun += 1
