@@ -7,12 +7,12 @@ from uuid import UUID
 
 import jwt
 from fastapi import Depends, Query, Request
-from pydantic import AwareDatetime
 from sqlalchemy import ColumnElement, Select, any_, func, literal, select, true
 
 from console.models import ALL, Span, Trace
 from linli import units
 from linli.problems import OutsideScope
+from linli.schemas import Moment
 from linli.security import Principal, require
 from linli.units import Level, UnitCode
 
@@ -63,8 +63,8 @@ class Filters:
         error: Annotated[bool, Query(description="Only with errors (仅错误)")] = False,  # noqa: FBT002 a query parameter
         slower_than: Annotated[float | None, Query(ge=0, description="Milliseconds (慢于)")] = None,
         subject: Annotated[UUID | None, Query(description="Ticket, booking, … (工单、预约等)")] = None,
-        since: Annotated[AwareDatetime | None, Query(description="An hour ago unless told")] = None,
-        until: Annotated[AwareDatetime | None, Query(description="Now unless told")] = None,
+        since: Annotated[Moment | None, Query(description="An hour ago unless told")] = None,
+        until: Annotated[Moment | None, Query(description="Now unless told")] = None,
     ) -> None:
         for asked in (district, unit):
             if asked is not None:
