@@ -123,7 +123,7 @@ async def load(platform: Platform, log: Log) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            await asyncio.wait_for(asyncio.gather(*people), 30)
+            await asyncio.wait_for(asyncio.gather(*people), 60)
 
 
 async def test_nothing_acknowledged_before_the_point_is_missing(platform: Platform, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ async def test_nothing_acknowledged_before_the_point_is_missing(platform: Platfo
 
 async def kept_until(place: Path, until: float) -> None:
     """Wait until the log of that time is where the backups are."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while kept(place) < until:
         assert time.monotonic() < deadline, "the log was not kept"
         await asyncio.sleep(0.2)
@@ -223,7 +223,7 @@ async def eventually_complete(platform: Platform, there: set[tuple[str, str]]) -
         "paid": moves["rate"],
     }
     wanted = {kind: times for kind, times in wanted.items() if times}
-    deadline, found = time.monotonic() + 40, {}
+    deadline, found = time.monotonic() + 90, {}
     while time.monotonic() < deadline:
         async with platform.database("notifications") as database:
             rows = await database.fetch("SELECT kind, count(*) FROM notification GROUP BY 1")
