@@ -30,6 +30,18 @@ async def test_an_event_reaches_the_broker_as_a_cloud_event_and_is_logged(chassi
     assert await chassis.count("outbox") == 0
 
 
+async def test_events_that_waited_for_days_find_a_day_to_be_logged_in(chassis: Chassis) -> None:
+    """A platform that was stopped for longer than the days that are made ahead."""
+    days = await chassis.database.fetch(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'event_log'::regclass"
+    )
+    for day in days:
+        await chassis.database.execute(f"DROP TABLE {day['name']}")
+    await chassis.publish(opened())
+    async with chassis.relaying():
+        await eventually(lambda: _logged(chassis, 1))
+
+
 async def test_two_relays_keep_the_order_of_every_aggregate(chassis: Chassis) -> None:
     tickets = [uuid4() for _ in range(30)]
     async with chassis.relaying(), chassis.relaying(), chassis.connection() as client:

@@ -138,12 +138,16 @@ class Relay:
 
     async def _round(self, connection: asyncpg.Connection) -> None:
         self._woken.clear()
+        tidy = time.monotonic() >= self._housekeeping_at
+        if tidy:
+            # First: after days without it there is no partition of today, and nothing could be moved.
+            await connection.execute("SELECT event_log_roll($1)", _KEEP_LOG_DAYS)
         waiting = await connection.fetch(_OLDEST, timeout=10)
         self._oldest = min((row["oldest"] for row in waiting), default=None)
         moved = 0
         for row in waiting:
             moved += await self._move(connection, row["shard"])
-        if time.monotonic() >= self._housekeeping_at:
+        if tidy:
             await self._keep_house(connection)
             self._housekeeping_at = time.monotonic() + _HOUSEKEEPING_EVERY * random.uniform(0.9, 1.1)  # noqa: S311 jitter
         if not moved:
@@ -208,7 +212,6 @@ class Relay:
         )
 
     async def _keep_house(self, connection: asyncpg.Connection) -> None:
-        await connection.execute("SELECT event_log_roll($1)", _KEEP_LOG_DAYS)
         for name, expired in _EXPIRED.items():
             deleted = _SLICE
             while deleted == _SLICE:
