@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -71,6 +72,7 @@ async def _chaos(wished: list[str], *, full: bool) -> bool:
 
 def main() -> None:
     """Run, show and write."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing stays behind
     began = time.monotonic()
     well = asyncio.run(asyncio.wait_for(_chaos(sys.argv[1:], full=os.environ.get("FULL") == "1"), _ALL_WITHIN))
     _err.print(f"[dim]{time.monotonic() - began:.0f} s, load average {os.getloadavg()[1]:.1f}[/]")
