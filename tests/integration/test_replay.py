@@ -127,6 +127,9 @@ async def bury(platform: Platform, *, broken: bool) -> str:
 
 
 async def test_dead_letters_are_listed_read_replayed_and_discarded(platform: Platform) -> None:
+    async with platform.client("operator", "0") as operator:  # what other tests have left is none of this one's
+        for letter in (await operator.get("/notifications/v1/dead-letters?limit=200")).json()["items"]:
+            await operator.post(f"/notifications/v1/dead-letters/{letter['id']}/discard")
     good, broken = await bury(platform, broken=False), await bury(platform, broken=True)
 
     def events(*arguments: str, check: bool = True) -> str:

@@ -29,6 +29,6 @@ async def test_balizhuang_is_seeded_exactly_within_20_seconds_and_only_once(plat
 
 
 def test_seeding_where_there_is_no_community_says_what_to_do(platform: Platform) -> None:
-    done = platform.linli("seed", "--unit", "510108006004001", *CASE, check=False)
+    done = platform.linli("seed", "--unit", "310104003001001", *CASE, check=False)
     assert done.returncode == 1
     assert re.search(r"has none\..*linli import divisions", done.stderr, re.DOTALL)
