@@ -29,10 +29,11 @@ def layers(image: str) -> list[tuple[str, bytes]]:
                 try:
                     with tarfile.open(fileobj=content, mode="r|*") as layer:
                         for file in layer:
+                            name = file.name.removeprefix("./")  # as imported layers have it
                             part = layer.extractfile(file) if file.isfile() else None
                             # The base image's programs are large, and not ours.
-                            known = file.name.startswith(("usr/lib", "usr/local/lib", "usr/bin", "usr/share"))
-                            found.append((file.name, part.read() if part and not known else b""))
+                            known = name.startswith(("usr/lib", "usr/local/lib", "usr/bin", "usr/share"))
+                            found.append((name, part.read() if part and not known else b""))
                 except tarfile.ReadError:
                     found.append((blob.name, b""))  # a manifest
     return found
