@@ -39,9 +39,12 @@ doctor: setup ## Check every part of the running platform 健康检查
 demo: setup ## Play one day of a street through the API 演示
 	@$(BIN)/linli demo $(ARGS)
 
+# The seed last: what it set off is still at work when it ends.
+ALONE := $(addprefix tests/integration/,test_console.py test_ticket_trace.py test_seed.py)
+
 test: setup page ## Run all tests on real servers 运行测试
 	$(BIN)/pytest -n auto -q -m 'not alone' $(ARGS)
-	$(if $(ARGS),,$(BIN)/pytest -n0 -q -m alone tests/integration)
+	$(if $(ARGS),,$(BIN)/pytest -n0 -q -m alone $(ALONE))
 
 compose-test: setup ## Play a day on containers; needs a Docker engine 容器部署测试
 	LINLI_COMPOSE_TEST=1 $(BIN)/pytest -n0 -q -s -x --durations=8 tests/compose $(ARGS)
