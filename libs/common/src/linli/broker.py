@@ -62,6 +62,16 @@ class Broker:
         """Give the connection's JetStream.
 
         Raises:
+            BrokerDown: as `connection` does.
+        """
+        await self.connection()
+        assert self._jetstream  # noqa: S101 it is there as long as the connection is
+        return self._jetstream
+
+    async def connection(self) -> Client:
+        """Give the connection.
+
+        Raises:
             BrokerDown: when there is no connection and none comes within `PATIENCE` seconds.
         """
         try:
@@ -69,9 +79,9 @@ class Broker:
                 await self._connected.wait()
         except TimeoutError:
             raise BrokerDown("not connected to NATS") from None
-        if self._jetstream is None or not self.is_connected:
+        if self._client is None or not self.is_connected:
             raise BrokerDown("the connection to NATS was lost")
-        return self._jetstream
+        return self._client
 
     async def _keep(self) -> None:
         while True:

@@ -10,13 +10,12 @@ import random
 import traceback
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Final
 
 import asyncpg
 import nats
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
@@ -30,6 +29,7 @@ from linli.db import Sessions
 from linli.events import Event, template
 from linli.inbox import Consumer, Subscriptions
 from linli.lanes import Lane
+from linli.pulling import Pull
 from linli.settings import Settings
 from linli.streams import ACK_WAIT
 
@@ -42,7 +42,6 @@ _IN_HAND: Final = 100
 _IN_HAND_STATES: Final = 500
 _TOGETHER: Final = 25
 """Events of one kind and district that share a transaction: what it costs to begin and commit is paid once."""
-_FETCH_FOR: Final = 2.0
 _HANDLE_WITHIN: Final = 25.0
 _AT_WORK_EVERY: Final = ACK_WAIT / 3
 _END_WITHIN: Final = 10.0
@@ -131,31 +130,24 @@ class Puller:
             await asyncio.wait(self._tasks, timeout=_END_WITHIN)
 
     async def _pull(self) -> None:
-        js = await self._broker.jetstream()
-        subscription = await js.pull_subscribe_bind(self.consumer.name, self.consumer.stream)
-        try:
+        client = await self._broker.connection()
+        async with Pull(client, self.consumer.stream, self.consumer.name).running() as pull:
             while not self._ending:
-                messages = await self._fetch(subscription)
+                messages = await self._next(pull)
                 if self.consumer.keeps_state:
                     await self._at_work(messages)
                     continue
                 task = asyncio.create_task(self._at_work(messages))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-        finally:
-            with suppress(nats.errors.Error):
-                await subscription.unsubscribe()
 
-    async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> list[Msg]:
+    async def _next(self, pull: Pull) -> list[Msg]:
         while self._held >= _IN_HAND:
             self._freed.clear()
             await self._freed.wait()
-        room = _IN_HAND_STATES if self.consumer.keeps_state else _IN_HAND - self._held
-        try:
-            messages = await subscription.fetch(room, timeout=_FETCH_FOR)
-        except TimeoutError:  # nats-py raises its own, and at times the builtin one that it derives from
-            await self._broker.jetstream()  # Raises when the silence is a lost connection.
-            messages = []
+        messages = await pull.next(_IN_HAND_STATES if self.consumer.keeps_state else _IN_HAND - self._held)
+        if not messages:
+            await self._broker.connection()  # Raises when the silence is a lost connection.
         self._lag = messages[-1].metadata.num_pending if messages else 0
         self._held += len(messages)
         return messages

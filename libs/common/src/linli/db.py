@@ -96,7 +96,7 @@ def _range(district: int) -> tuple[int, int]:
     return district * _DISTRICT, (district + 1) * _DISTRICT - 1
 
 
-_SET_SCOPE: Final = (
+SET_SCOPE: Final = (
     "SELECT set_config('role', $1, true), set_config('app.lo', $2, true), set_config('app.hi', $3, true),"
     " set_config('app.grids', $4, true), set_config('app.person', $5, true)"
 )
@@ -106,7 +106,7 @@ def _apply_scope(session: Session, _: SessionTransaction, connection: Connection
     scope: Scope = session.info["scope"]
     grids = "{" + ",".join(map(str, scope.grids)) + "}"
     # Written for the driver: it runs before everything else, and a compiled statement costs twice as much.
-    connection.exec_driver_sql(_SET_SCOPE, (scope.role, str(scope.lo), str(scope.hi), grids, str(scope.person)))
+    connection.exec_driver_sql(SET_SCOPE, (scope.role, str(scope.lo), str(scope.hi), grids, str(scope.person)))
 
 
 class ScopedSession(Session):

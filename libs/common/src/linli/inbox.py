@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Integer, Text, Uuid, column, table
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli.db import Scope, Sessions, transaction
@@ -25,7 +24,11 @@ Keep = Callable[[AsyncSession, list[E]], Awaitable[None]]
 Around = Callable[[Event], AbstractContextManager[Any]]
 _Handler = Callable[[AsyncSession, list[E], Around], Awaitable[None]]
 
-_INBOX = table("inbox", column("district", Integer), column("consumer", Text), column("event_id", Uuid))
+# Written as text: SQLAlchemy compiles an insert with `on_conflict` each time anew, a quarter of what an event costs.
+_NOTE = text(
+    "INSERT INTO inbox (district, consumer, event_id) SELECT :district, :consumer, unnest(CAST(:events AS uuid[]))"
+    " ON CONFLICT DO NOTHING RETURNING event_id"
+)
 
 
 def stream_of(contract: type[Event]) -> str:
@@ -151,10 +154,10 @@ class Subscriptions:
 
     async def _new(self, session: AsyncSession, events: Sequence[Event]) -> set[UUID]:
         """Note that events were handled, and tell which were not before."""
-        rows = [
-            {"district": event.district, "consumer": f"{self.service}-{event.publisher}", "event_id": event.id}
+        noted = {
+            "district": events[0].district,
+            "consumer": f"{self.service}-{events[0].publisher}",
             # In one order, so that two who are told of the same do not wait for each other.
-            for event in sorted(events, key=lambda event: event.id)
-        ]
-        new = insert(_INBOX).values(rows).on_conflict_do_nothing().returning(_INBOX.c.event_id)
-        return set(await session.scalars(new))
+            "events": sorted(event.id for event in events),
+        }
+        return set(await session.scalars(_NOTE, noted))

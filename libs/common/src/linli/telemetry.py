@@ -17,7 +17,6 @@ from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-from opentelemetry.instrumentation.sqlalchemy.engine import EngineTracer, _handle_error
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
@@ -28,16 +27,16 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TraceState
+from opentelemetry.trace import Link, Span, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 from sqlalchemy import event
-from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from linli import units
 from linli.logs import OtlpHandler, log_as_json
 from linli.settings import Settings
 from linli.shards import Shards
+from linli.statements import Statements
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import QueuePool
@@ -110,12 +109,7 @@ def setup(service: str, settings: Settings, app: FastAPI) -> None:
 
 def watch_engine(engine: AsyncEngine) -> None:
     """Give every statement of an engine a span, without its parameters, and show how much of its pool is in use."""
-    # The instrumentor would patch SQLAlchemy for the whole process, and can be asked only once.
-    connections = _meter.create_up_down_counter("db.client.connections.usage", "{connection}", "Connections by state")
-    EngineTracer(trace.get_tracer(__name__), engine.sync_engine, connections)  # type: ignore[no-untyped-call]
-    # Its handler records an error in its own words, which may quote what residents said.
-    event.remove(engine.sync_engine, "handle_error", _handle_error)
-    event.listen(engine.sync_engine, "handle_error", _end_failed)
+    Statements(engine.sync_engine)
     shown = ExitStack()
     server = Shards.address(engine.url.render_as_string())
     shown.enter_context(pool_use.of(lambda: _use(engine), server=server))
@@ -125,13 +119,6 @@ def watch_engine(engine: AsyncEngine) -> None:
 def _use(engine: AsyncEngine) -> float:
     pool = cast("QueuePool", engine.sync_engine.pool)
     return pool.checkedout() / pool.size()
-
-
-def _end_failed(context: ExceptionContext) -> None:
-    span: Span | None = getattr(context.execution_context, "_otel_span", None)
-    if span is not None:
-        span.set_status(Status(StatusCode.ERROR, type(context.original_exception).__name__))
-        span.end()
 
 
 def about(*, unit: int | None = None, subject: str | None = None) -> None:

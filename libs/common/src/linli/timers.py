@@ -28,9 +28,9 @@ from sqlalchemy import (
     literal,
     select,
     table,
+    text,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import units
@@ -49,6 +49,14 @@ _TIMER: Final = table(
     column("error", Text),
 )
 _KEY: Final = ("district", "kind", "aggregate")
+# Text, as SQLAlchemy would compile an insert with `on_conflict` each time anew.
+_SET: Final = text(
+    "INSERT INTO timer (district, kind, aggregate, unit, due_at, try_at)"
+    " SELECT :district, kind, :aggregate, :unit, at, at"
+    " FROM unnest(CAST(:kinds AS text[]), CAST(:due AS timestamptz[])) AS clock (kind, at)"
+    " ON CONFLICT (district, kind, aggregate) DO UPDATE SET unit = excluded.unit, due_at = excluded.due_at,"
+    " try_at = excluded.try_at, fired_at = NULL, attempts = 0, error = NULL"
+)
 _CLAIM_SEED: Final = 7105637
 
 
@@ -85,11 +93,7 @@ async def set(  # noqa: A001 called as `timers.set`
         due: when each kind of clock runs out.
     """
     own = {"district": units.district(unit), "aggregate": aggregate, "unit": unit}
-    rows = [own | {"kind": kind, "due_at": at, "try_at": at} for kind, at in due.items()]
-    statement = insert(_TIMER).values(rows)
-    moved = {name: statement.excluded[name] for name in ("unit", "due_at", "try_at")}
-    anew = {**moved, "fired_at": None, "attempts": 0, "error": None}
-    await session.execute(statement.on_conflict_do_update(index_elements=_KEY, set_=anew))
+    await session.execute(_SET, {**own, "kinds": [*due], "due": [*due.values()]})
 
 
 async def cancel(session: AsyncSession, *, aggregate: UUID, unit: int, kinds: Iterable[str]) -> None:

@@ -1,12 +1,12 @@
 """Use cases of notifications: one function each, inside the caller's transaction."""
 
+import json
 import secrets
 from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Select, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli.events import Event
@@ -18,6 +18,17 @@ from notifications.models import Kind, Notification
 
 _SAYABLE: Final = Notification.kind.in_([kind.value for kind in Kind])
 """What there are words for: a newer version, beside this one during an upgrade, may have put more into inboxes."""
+
+# Text, as SQLAlchemy would compile an insert with `on_conflict` each time anew.
+_TELL: Final = text(
+    "INSERT INTO notification"
+    " (district, id, unit, recipient, kind, subject, params, event_id, trace_id, occurred_at, version)"
+    " SELECT :district, id, :unit, recipient, kind, :subject, CAST(:params AS jsonb), :event_id, :trace_id,"
+    " :occurred_at, 1"
+    " FROM unnest(CAST(:ids AS uuid[]), CAST(:recipients AS uuid[]), CAST(:kinds AS text[]))"
+    " AS told (id, recipient, kind)"
+    " ON CONFLICT (district, event_id, recipient) DO NOTHING RETURNING id, recipient, kind"
+)
 
 _RANDOM_BITS: Final = 54
 """Of a UUID of version 7; those before say when it was made."""
@@ -35,42 +46,25 @@ async def notify(
         recipients: who is told, and as what.
         params: ids, codes, numbers and times that the words mention; never personal data.
     """
-    rows = [
-        {
-            "district": event.district,
-            "id": _after(event.id),
-            "unit": event.unit,
-            "recipient": recipient,
-            "kind": kind.value,
-            "subject": subject,
-            "params": params,
-            "event_id": event.id,
-            "trace_id": trace_id(),
-            "occurred_at": event.occurred_at,
-            "version": 1,
-        }
-        for recipient, kind in recipients.items()
+    what = {
+        "district": event.district,
+        "unit": event.unit,
+        "subject": subject,
+        "params": json.dumps(params),
+        "event_id": event.id,
+        "trace_id": trace_id(),
+        "occurred_at": event.occurred_at,
+        "ids": [_after(event.id) for _ in recipients],
+        "recipients": [*recipients],
+        "kinds": [kind.value for kind in recipients.values()],
+    }
+    told = [
+        PersonNotified(
+            notification=row.id, unit=event.unit, sequence=1, recipient=row.recipient, kind=row.kind, cause=event.id
+        )
+        for row in await session.execute(_TELL, what)
     ]
-    told = (
-        insert(Notification)
-        .values(rows)
-        .on_conflict_do_nothing(index_elements=["district", "event_id", "recipient"])
-        .returning(Notification)
-    )
-    await publish_many(
-        session,
-        [
-            PersonNotified(
-                notification=row.id,
-                unit=row.unit,
-                sequence=row.version,
-                recipient=row.recipient,
-                kind=row.kind,
-                cause=row.event_id,
-            )
-            for row in await session.scalars(told)
-        ],
-    )
+    await publish_many(session, told)
 
 
 def _after(event: UUID) -> UUID:
