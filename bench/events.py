@@ -57,7 +57,9 @@ async def _relay(platform: Platform) -> Result:
     """The tickets service's relay, against publishing the same messages and awaiting their acknowledgements."""
     event = _opened(_DISTRICT * 10**12)
     subject = f"linli.tickets.{_DISTRICT}.benched.v1"
-    payload, headers = event.model_dump_json().encode(), headers_of(event)
+    # Each is part of a trace, as every event is that a request caused.
+    cause = {"traceparent": f"00-{uuid4().hex}-{uuid4().hex[:16]}-01"}
+    payload, headers = event.model_dump_json().encode(), headers_of(event) | cause
     client = await nats.connect(platform.broker())
     js = client.jetstream(publish_async_max_pending=_BATCH * 2)
     await js.add_stream(StreamConfig(name="BENCH", subjects=["bench.>"], storage=StorageType.FILE))

@@ -5,8 +5,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from libs.common.tests.conftest import Chassis, chassis_on, opened
-from nats.js import JetStreamContext
 
+from linli.publishing import Publisher
 from linli.relay import Relay
 from linli.testing import NatsServer, Stage, eventually
 
@@ -60,8 +60,8 @@ async def test_a_relay_killed_between_publishing_and_commit_sends_again_under_th
     send = Relay._send
     killed: list[int] = []
 
-    async def die_after(self: Relay, js: JetStreamContext, rows: list[asyncpg.Record]) -> None:
-        await send(self, js, rows)
+    async def die_after(self: Relay, publisher: Publisher, rows: list[asyncpg.Record]) -> None:
+        await send(self, publisher, rows)
         if not killed:
             killed.append(len(rows))
             raise asyncio.CancelledError

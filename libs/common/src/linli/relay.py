@@ -9,30 +9,29 @@ import json
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import asyncpg
-from nats.js import JetStreamContext
-from opentelemetry import propagate, trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
 
 from linli import telemetry
 from linli.broker import Broker
 from linli.events import template
+from linli.publishing import Publisher
 from linli.settings import Settings
 from linli.shards import Server, Shards
 
-if TYPE_CHECKING:
-    from nats.js.api import PubAck
-
 log = logging.getLogger(__name__)
-tracer = trace.get_tracer(__name__)
 
 _POLL: Final = 0.2
 _BATCH: Final = 500
+_LANES: Final = 2
 _ACK_WITHIN: Final = 3.0
 """Seconds to the next acknowledgement: a broker that was started anew sends none for what it had not kept."""
 _WAIT_AT_MOST: Final = 2.0
@@ -57,6 +56,25 @@ _EXPIRED: Final = {
     "idempotency_key": "expires_at < now()",
 }
 """Rows that no late message and no repeated request can ask for any more."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What moves one batch at a time."""
+
+    connection: asyncpg.Connection
+    publisher: Publisher | None = None
+
+
+async def _all_of(works: Iterable[Coroutine[None, None, int]]) -> list[int]:
+    """Wait for all; when one fails the others are stopped, and its error is raised as it is."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Relay:
@@ -111,111 +129,118 @@ class Relay:
     async def _run(self) -> None:
         failures = 0
         while not self._ending:
-            connection: asyncpg.Connection | None = None
+            lanes: list[_Lane] = []
             try:
-                connection = await asyncpg.connect(
-                    self._database_url,
-                    timeout=5,
-                    command_timeout=30,
-                    server_settings={
-                        "application_name": f"{self.service} relay",
-                        "idle_in_transaction_session_timeout": "60000",
-                    },
-                )
+                lanes.append(await self._open())
                 self._database_up = True
                 while not self._ending:
-                    await self._round(connection)
+                    await self._round(lanes)
                     failures = 0
             except Exception as error:  # noqa: BLE001 whatever it is, events wait in the outbox and it tries again
                 failures += 1
-                self._database_up = connection is not None and not connection.is_closed()
+                self._database_up = bool(lanes) and not lanes[0].connection.is_closed()
                 name = type(error).__name__
                 log.warning("the relay of %s tries again (%d): %s: %s", self._server, failures, name, error)
             finally:
-                if connection:
-                    connection.terminate()
+                for lane in lanes:
+                    lane.connection.terminate()
             await asyncio.sleep(random.uniform(0.5, 1) * min(0.1 * 2**failures, _WAIT_AT_MOST))  # noqa: S311 jitter
 
-    async def _round(self, connection: asyncpg.Connection) -> None:
+    async def _open(self) -> "_Lane":
+        connection = await asyncpg.connect(
+            self._database_url,
+            timeout=5,
+            command_timeout=30,
+            server_settings={
+                "application_name": f"{self.service} relay",
+                "idle_in_transaction_session_timeout": "60000",
+            },
+        )
+        return _Lane(connection)
+
+    async def _round(self, lanes: list["_Lane"]) -> None:
         self._woken.clear()
+        connection = lanes[0].connection
         tidy = time.monotonic() >= self._housekeeping_at
         if tidy:
             # First: after days without it there is no partition of today, and nothing could be moved.
             await connection.execute("SELECT event_log_roll($1)", _KEEP_LOG_DAYS)
         waiting = await connection.fetch(_OLDEST, timeout=10)
         self._oldest = min((row["oldest"] for row in waiting), default=None)
-        moved = 0
-        for row in waiting:
-            moved += await self._move(connection, row["shard"])
+        shards = deque(row["shard"] for row in waiting)
+        if len(shards) > 1 and len(lanes) < _LANES:
+            lanes.append(await self._open())
+        # While one waits for the broker, the other sends.
+        moved = await _all_of(self._work(lane, shards) for lane in lanes[: len(shards)])
         if tidy:
             await self._keep_house(connection)
             self._housekeeping_at = time.monotonic() + _HOUSEKEEPING_EVERY * random.uniform(0.9, 1.1)  # noqa: S311 jitter
-        if not moved:
+        if not sum(moved):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_POLL):
                     await self._woken.wait()
 
-    async def _move(self, connection: asyncpg.Connection, shard: int) -> int:
-        js = await self._broker.jetstream()
-        async with connection.transaction():
+    async def _work(self, lane: "_Lane", shards: deque[int]) -> int:
+        moved = 0
+        while shards:
+            moved += await self._move(lane, shards.popleft())
+        return moved
+
+    async def _move(self, lane: "_Lane", shard: int) -> int:
+        client = await self._broker.connection()
+        if lane.publisher is None or lane.publisher.client is not client:
+            lane.publisher = await Publisher(client).start()
+        async with lane.connection.transaction():
             # A statement of its own, so that rows are looked for after the lock is ours; and a second relay goes on to
             # the next shard instead of waiting for this one's rows.
-            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", _LOCK, shard):
+            if not await lane.connection.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", _LOCK, shard):
                 return 0
-            rows = await connection.fetch(_MOVE, shard, _BATCH)
-            await self._send(js, rows)
+            rows = await lane.connection.fetch(_MOVE, shard, _BATCH)
+            await self._send(lane.publisher, rows)
         return len(rows)
 
-    async def _send(self, js: JetStreamContext, rows: list[asyncpg.Record]) -> None:
-        spans: list[Span] = []
-        acks: list[asyncio.Future[PubAck]] = []
+    async def _send(self, publisher: Publisher, rows: list[asyncpg.Record]) -> None:
+        began = time.time_ns()
+        traced: list[tuple[asyncpg.Record, telemetry.Caused]] = []
+        error: str | None = None
+        publisher.begin()
         try:
-            clock = asyncio.get_running_loop().time
-            async with asyncio.timeout(_ACK_WITHIN) as deadline:
+            async with asyncio.timeout(_ACK_WITHIN):
                 for row in rows:
                     headers: dict[str, str] = json.loads(row["headers"])
-                    spans.append(self._span(row, headers))
-                    propagate.inject(headers, trace.set_span_in_context(spans[-1]))
+                    if caused := telemetry.caused_by(headers):
+                        caused.inject(headers)
+                        traced.append((row, caused))
                     # What is told again on purpose has another: the broker drops what it has seen within two minutes.
                     headers.setdefault("Nats-Msg-Id", str(row["event_id"]))
-                    acks.append(await js.publish_async(row["subject"], row["payload"], headers=headers))
-                for ack in acks:
-                    await ack
-                    deadline.reschedule(clock() + _ACK_WITHIN)
-        except BaseException as error:
-            for span in spans:
-                span.set_status(Status(StatusCode.ERROR, type(error).__name__))
-            for ack in acks:
-                ack.cancel()
+                    await publisher.publish(row["subject"], row["payload"], headers)
+            await publisher.kept(_ACK_WITHIN)
+        except BaseException as failed:
+            error = type(failed).__name__
             raise
         finally:
-            for span in spans:
-                span.end()
-
-    def _span(self, row: asyncpg.Record, headers: dict[str, str]) -> Span:
-        destination = template(row["subject"])
-        return tracer.start_span(
-            f"send {destination}",
-            context=propagate.extract(headers),
-            kind=SpanKind.PRODUCER,
-            attributes={
-                "messaging.system": "nats",
-                "messaging.operation.name": "send",
-                "messaging.operation.type": "send",
-                "messaging.destination.name": row["subject"],
-                "messaging.destination.template": destination,
-                "messaging.message.id": str(row["event_id"]),
-                "linli.district": row["district"],
-                "linli.aggregate": row["aggregate"],
-                "linli.outbox.waited": row["waited"],
-            },
-        )
+            for row, caused in traced:
+                destination = template(row["subject"])
+                caused.record(f"send {destination}", SpanKind.PRODUCER, began, _about(row, destination), error)
 
     async def _keep_house(self, connection: asyncpg.Connection) -> None:
         for name, expired in _EXPIRED.items():
             deleted = _SLICE
             while deleted == _SLICE:
                 deleted = len(await connection.fetch(_DELETE.format(table=name, expired=expired), _SLICE))
+
+
+def _about(row: asyncpg.Record, destination: str) -> dict[str, AttributeValue]:
+    return {
+        "messaging.system": "nats",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": row["subject"],
+        "messaging.destination.template": destination,
+        "messaging.message.id": str(row["event_id"]),
+        "linli.district": row["district"],
+        "linli.aggregate": row["aggregate"],
+        "linli.outbox.waited": row["waited"],
+    }
 
 
 _SLICE: Final = 5000

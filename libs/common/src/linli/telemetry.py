@@ -5,9 +5,12 @@ import logging
 import os
 import re
 import socket
+import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from fastapi import FastAPI
@@ -26,9 +29,21 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
-from opentelemetry.trace import Link, Span, SpanKind, TraceState
-from opentelemetry.util.types import Attributes
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceState,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import Attributes, AttributeValue
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -49,11 +64,14 @@ _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[1-9]\d{5}(\
 """A UUID, or a unit down to a community: the digits of smaller ones could be somebody's ID number."""
 _DELIVER_WITHIN: Final = 5
 _END_WITHIN: Final = 1.5
-_QUEUE: Final = 2048
+_QUEUE: Final = 8192
 _FLUSH_EVERY_MS: Final = 500
 _MEASURE_EVERY_MS: Final = 15_000
 
 _meter = metrics.get_meter("linli")
+_ids: Final = RandomIdGenerator()
+_traceparent: Final = TraceContextTextMapPropagator()
+_SCOPE: Final = InstrumentationScope("linli")
 
 
 class Gauge:
@@ -97,6 +115,8 @@ def setup(service: str, settings: Settings, app: FastAPI) -> None:
         settings: share of traces to record, log level.
         app: gets a span and a duration for every request but those of probes.
     """
+    # Spans are encoded in a thread, which otherwise keeps requests and events waiting for 5 ms at a time.
+    sys.setswitchinterval(0.0005)
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
     log_as_json(service, settings.log_level)
     # The process has one provider; a second service in it, as in tests, shares the first one's.
@@ -134,6 +154,51 @@ def trace_id() -> str | None:
     """Give the id of the trace that this is part of, None without one."""
     context = trace.get_current_span().get_span_context()
     return f"{context.trace_id:032x}" if context.is_valid else None
+
+
+@dataclass(frozen=True, slots=True)
+class Caused:
+    """A span of what a message or row was the cause of, to be recorded when it is over.
+
+    A span of the tracer's that is begun, filled and ended costs three times as much, which counts where thousands are
+    made in a second: docs/decisions/0006-spans-that-cost-less.md
+    """
+
+    cause: SpanContext
+    context: SpanContext
+
+    def inject(self, headers: dict[str, str]) -> None:
+        """Let what is caused further say that this was its cause."""
+        _traceparent.inject(headers, trace.set_span_in_context(NonRecordingSpan(self.context)))
+
+    def record(
+        self, name: str, kind: SpanKind, began: int, attributes: Mapping[str, AttributeValue], error: str | None
+    ) -> None:
+        """Record it as ended now; `began` in nanoseconds since 1970."""
+        provider = trace.get_tracer_provider()
+        if isinstance(provider, TracerProvider):
+            span = ReadableSpan(
+                name,
+                self.context,
+                self.cause,
+                provider.resource,
+                attributes,
+                kind=kind,
+                status=Status(StatusCode.ERROR, error) if error else Status(),
+                start_time=began,
+                end_time=time.time_ns(),
+                instrumentation_scope=_SCOPE,
+            )
+            provider._active_span_processor.on_end(span)  # noqa: SLF001 what the SDK's own spans do
+
+
+def caused_by(headers: Mapping[str, str]) -> Caused | None:
+    """Give the span of what these headers led to; None without a cause that is traced."""
+    cause = trace.get_current_span(_traceparent.extract(headers)).get_span_context()
+    if not (cause.is_valid and cause.trace_flags.sampled):
+        return None
+    own = SpanContext(cause.trace_id, _ids.generate_span_id(), False, cause.trace_flags, cause.trace_state)  # noqa: FBT003
+    return Caused(cause, own)
 
 
 def _record(service: str, settings: Settings) -> None:
