@@ -22,7 +22,8 @@ _FILL = """
          (SELECT array_agg(unit) AS known FROM known_unit WHERE district = 310104 AND kind = 'community') AS units"""
 _LIST = """
     SELECT id, unit, title, state, opened_at FROM ticket
-    WHERE unit BETWEEN $1 AND $2 ORDER BY opened_at DESC, id DESC LIMIT 50"""
+    WHERE district = 310104 AND unit BETWEEN $1 AND $2 ORDER BY id DESC LIMIT 50"""
+"""What the list of tickets asks, `GET /tickets/v1/tickets?within=310104003`."""
 _SCOPE = """
     SELECT set_config('role', 'linli_scoped', true), set_config('app.lo', $1, true), set_config('app.hi', $2, true),
            set_config('app.grids', '{}', true), set_config('app.person', $3, true)"""
