@@ -12,7 +12,8 @@ from linli.events.tickets import (
 )
 from linli.service import service
 from linli.settings import Settings
-from tickets import api, clocks, subscribers
+from tickets import clocks, subscribers
+from tickets.api import tickets
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -20,7 +21,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return service(
         "tickets",
         settings or Settings(),
-        routers=[api.router],
+        routers=[tickets.router],
         subscriptions=subscribers.subscriptions,
         publishes=[TicketOpened, TicketAssigned, TicketOverdue, TicketResolved, TicketClosed, TicketRated],
         timers=clocks.timers,

@@ -3,8 +3,8 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli.timers import Timer, Timers
-from tickets import operations
-from tickets.models import Clock
+from tickets.operations import tickets as operations
+from tickets.models.tickets import Clock
 
 timers = Timers("tickets")
 

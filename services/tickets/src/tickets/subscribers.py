@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from linli import units
 from linli.events.directory import AssignmentChanged
 from linli.inbox import Subscriptions
-from tickets.models import KnownAssignment
+from tickets.models.tickets import KnownAssignment
 
 subscriptions = Subscriptions("tickets", known_units=True)
 

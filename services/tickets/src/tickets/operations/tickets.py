@@ -23,7 +23,7 @@ from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
 from linli.telemetry import trace_id
-from tickets.models import Clock, Entry, KnownAssignment, Move, NotYours, State, Ticket
+from tickets.models.tickets import Clock, Entry, KnownAssignment, Move, NotYours, State, Ticket
 
 
 class NobodyThere(NotFound):

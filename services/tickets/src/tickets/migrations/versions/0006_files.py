@@ -1,0 +1,8 @@
+"""Files, places, and what Open311 keeps."""
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    """Begun in the next change."""
