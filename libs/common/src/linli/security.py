@@ -30,6 +30,7 @@ _PUBLIC: Final = {
     "tickets.read",
     "tickets.rate",
     "tickets.close",
+    "files.write",
     "points.read",
 } | {
     "centres.read",
@@ -58,11 +59,13 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "resident": frozenset(_PUBLIC),
     "volunteer": frozenset(_PUBLIC),
     "grid_worker": frozenset(_GRID),
-    "department_staff": frozenset({"units.read", "tickets.read", "tickets.resolve", "inbox.read", "points.read"}),
+    "department_staff": frozenset(
+        {"units.read", "tickets.read", "tickets.resolve", "files.write", "inbox.read", "points.read"}
+    ),
     "community_manager": frozenset(_COMMUNITY),
     "street_admin": frozenset(_STREET),
     "district_admin": frozenset(_DISTRICT),
-    "app": frozenset({"units.read", "tickets.open", "tickets.read", "centres.read", "inbox.read"}),
+    "app": frozenset({"units.read", "tickets.open", "tickets.read", "files.write", "centres.read", "inbox.read"}),
     # An operator keeps the platform running and sees no resident's data.
     "operator": frozenset(
         {

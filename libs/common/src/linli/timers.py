@@ -147,6 +147,14 @@ class Timers:
 
         return register
 
+    def also(self, kind: str, handler: On) -> "Timers":
+        """Give these with one more, whose handler needs something that belongs to one app."""
+        found = Timers(self.service)
+        found.now = lambda: self.now()
+        found._handlers |= self._handlers  # noqa: SLF001 its own kind
+        found.on(kind)(handler)
+        return found
+
     @property
     def kinds(self) -> tuple[str, ...]:
         """The clocks it knows; others, of a newer version beside it, are left alone."""
