@@ -1,7 +1,7 @@
 """Files, places, and what Open311 keeps."""
 
 revision = "0006"
-down_revision = "0005"
+down_revision = "0005b"
 
 
 def upgrade() -> None:
