@@ -43,9 +43,11 @@ _GRID: Final = _PUBLIC | {
     "residents.write",
     "residents.reveal",
     "staff.read",
+    "departments.read",
 }
 _COMMUNITY: Final = _GRID | {
     "tickets.assign",
+    "figures.read",
     "places.write",
     "staff.write",
     "centres.write",
@@ -53,7 +55,7 @@ _COMMUNITY: Final = _GRID | {
 }
 _STREET: Final = _COMMUNITY | {"units.write", "points.rules", "audit.read"}
 # A district watches what happens in it; dead letters, and who was told what, are the platform's operators' to see.
-_DISTRICT: Final = _STREET | {"apps.write", "providers.write", "traces.read"}
+_DISTRICT: Final = _STREET | {"apps.write", "providers.write", "traces.read", "departments.write"}
 
 PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "resident": frozenset(_PUBLIC),
@@ -61,6 +63,7 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "grid_worker": frozenset(_GRID),
     "department_staff": frozenset(
         {"units.read", "tickets.read", "tickets.resolve", "files.write", "inbox.read", "points.read"}
+        | {"departments.read", "whistles.answer"}
     ),
     "community_manager": frozenset(_COMMUNITY),
     "street_admin": frozenset(_STREET),
@@ -110,8 +113,8 @@ class Principal:
     @cached_property
     def scope(self) -> Scope:
         """What a transaction in this caller's name may see."""
-        if self.roles & _SEES_RANGE:
-            return Scope.of_unit(self.unit, self.id)
+        if ranged := self.roles & _SEES_RANGE:
+            return Scope.of_unit(self.unit, self.id, called=ranged == {"department_staff"})
         if "grid_worker" in self.roles:
             return Scope.of_grids(self.grids, self.district, self.id)
         return self.own
