@@ -3,8 +3,8 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli.timers import Timer, Timers
+from tickets.models.moves import Clock
 from tickets.operations import tickets as operations
-from tickets.models.tickets import Clock
 
 timers = Timers("tickets")
 

@@ -181,11 +181,16 @@ class TicketReopened(Event, type="tickets.reopened.v1", aggregate="ticket"):
 
 
 class TicketWithdrawn(Event, type="tickets.withdrawn.v1", aggregate="ticket"):
-    """The reporter took the matter back (撤回)."""
+    """The reporter took the matter back (撤回).
+
+    Attributes:
+        followers: who reported the same.
+    """
 
     ticket: UUID
     reporter: UUID
     assignee: UUID | None = None
+    followers: Followers = ()
 
 
 class TicketFolded(Event, type="tickets.folded.v1", aggregate="ticket"):

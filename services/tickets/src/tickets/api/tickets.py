@@ -10,8 +10,9 @@ from linli.paging import Paging
 from linli.schemas import Paged
 from linli.security import Principal, require
 from linli.service import Router, Transaction, Within
+from tickets.models.moves import State
+from tickets.models.tickets import Entry, Ticket
 from tickets.operations import tickets as operations
-from tickets.models.tickets import Entry, State, Ticket
 from tickets.schemas.tickets import Assign, EntryOut, Note, Rate, TicketOpen, TicketOut
 
 router = Router(prefix="/tickets/v1", tags=["tickets"])

@@ -1,72 +1,22 @@
-"""Tables of the tickets service, with the moves a ticket may make."""
+"""Tables of the tickets service: a ticket, its trail, who follows it, and who may be given it."""
 
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import ClassVar, Final
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, Integer, SmallInteger, UniqueConstraint
+from sqlalchemy import ColumnElement, ForeignKeyConstraint, Index, Integer, SmallInteger, UniqueConstraint, case
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.orm.attributes import flag_modified
 
 from linli.models import Base, Placed, Versioned
-from linli.problems import Conflict, Forbidden
+from linli.problems import Conflict
+from linli.security import Principal
+from tickets.models.moves import CLOCKS, MOVES, Clock, IllegalMove, Level, Move, Names, NotYours, Outcome, State
 
-
-class State(StrEnum):
-    """Where a ticket stands on its way from report to feedback (收集-解决-反馈)."""
-
-    OPEN = "open"
-    ASSIGNED = "assigned"
-    RESOLVED = "resolved"
-    CLOSED = "closed"
-
-
-class Move(StrEnum):
-    """What is done with a ticket, or happens to it when a clock runs out."""
-
-    OPEN = "open"
-    ASSIGN = "assign"
-    RESOLVE = "resolve"
-    CLOSE = "close"
-    RATE = "rate"
-    ANSWER_OVERDUE = "answer_overdue"
-    SOLVE_OVERDUE = "solve_overdue"
-
-
-MOVES: Final = {
-    Move.ASSIGN: ({State.OPEN, State.ASSIGNED}, State.ASSIGNED),
-    Move.RESOLVE: ({State.ASSIGNED}, State.RESOLVED),
-    Move.CLOSE: ({State.RESOLVED}, State.CLOSED),
-    Move.RATE: ({State.CLOSED}, State.CLOSED),
-}
-"""The whole life of a ticket: which states a move starts from, and which it ends in."""
-
-
-class Clock(StrEnum):
-    """What must be done in time (时限): somebody answers for it (接单), it is dealt with (办结)."""
-
-    ANSWER = "answer"
-    SOLVE = "solve"
-
-    @property
-    def overdue(self) -> Move:
-        """What happens when it runs out."""
-        return {Clock.ANSWER: Move.ANSWER_OVERDUE, Clock.SOLVE: Move.SOLVE_OVERDUE}[self]
-
-
-CLOCKS: Final = {
-    Clock.ANSWER: (timedelta(hours=24), {State.OPEN}),
-    Clock.SOLVE: (timedelta(days=7), {State.OPEN, State.ASSIGNED}),
-}
-"""How long each clock runs from the opening of a ticket, and in which states."""
-
-
-class IllegalMove(Conflict):
-    """A ticket that is {state} can't make the move {move}; possible now: {possible}."""
-
-    title_zh = "当前状态不允许此操作"
-    detail_zh = "工单当前状态为 {state}，不能执行 {move}；当前可执行：{possible}。"
+_SIZE: Final = {Level.COMMUNITY: 10**6, Level.STREET: 10**9, Level.DISTRICT: 10**12}
+"""How many units lie in one of a level."""
 
 
 class TicketAlreadyAssigned(Conflict):
@@ -83,19 +33,28 @@ class AlreadyRated(Conflict):
     detail_zh = "该工单已评价，只能评价一次。"
 
 
-class NotYours(Forbidden):
-    """Only {who} may {move} this ticket."""
-
-    title_zh = "不是您的工单"
-    detail_zh = "只有 {who} 可以对该工单执行 {move}。"
-
-
 class Ticket(Placed, Versioned, Base):
-    """A report of a resident (诉求), and its way to an answer."""
+    """A report of a resident (诉求), and its way to an answer.
+
+    Attributes:
+        level: of the unit that answers for it now: it begins at its community, and is raised from there.
+        department: code of the department that it is for, if for one.
+        outcome: how it ended; None while it runs, and when a version closed it that told no outcomes apart.
+        confirmed: whether the outcome is the reporter's own word.
+        reopened: how often it was.
+        parent: the ticket that it is a part of.
+        folded_into: the ticket that it is a duplicate of.
+        source: how it came: app, hotline (热线), patrol (巡查), open311, qr.
+        reference: its number there.
+        answers: what the category's form asked for.
+        clocks: of each that runs or waits: the working minutes it had, and since when, null while it waits.
+    """
 
     __tablename__ = "ticket"
     __table_args__ = (
         ForeignKeyConstraint(["district", "unit"], ["known_unit.district", "known_unit.unit"]),
+        ForeignKeyConstraint(["district", "parent"], ["ticket.district", "ticket.id"]),
+        ForeignKeyConstraint(["district", "folded_into"], ["ticket.district", "ticket.id"]),
         Index("ix_ticket_unit", "unit", "id"),
         Index("ix_ticket_reporter", "reporter", "id"),
         Index("ix_ticket_assignee", "assignee", "id"),
@@ -105,90 +64,157 @@ class Ticket(Placed, Versioned, Base):
     description: Mapped[str]
     category: Mapped[str]
     state: Mapped[str] = mapped_column(default=State.OPEN.value)
+    level: Mapped[str] = mapped_column(default=Level.COMMUNITY.value)
+    department: Mapped[str | None]
+    visibility: Mapped[str] = mapped_column(default="district")
     reporter: Mapped[UUID]
     assignee: Mapped[UUID | None]
     resolved_by: Mapped[UUID | None]
     rating: Mapped[int | None] = mapped_column(SmallInteger)
+    outcome: Mapped[str | None]
+    confirmed: Mapped[bool] = mapped_column(default=False)
+    reopened: Mapped[int] = mapped_column(SmallInteger, default=0)
+    parent: Mapped[UUID | None]
+    folded_into: Mapped[UUID | None]
+    source: Mapped[str] = mapped_column(default="app")
+    reference: Mapped[str | None]
+    latitude: Mapped[float | None]
+    longitude: Mapped[float | None]
+    subject_kind: Mapped[str | None]
+    subject: Mapped[str | None]
+    answers: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    clocks: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     opened_at: Mapped[datetime]
     answer_due_at: Mapped[datetime | None]
     solve_due_at: Mapped[datetime | None]
+    level_due_at: Mapped[datetime | None]
+    confirm_due_at: Mapped[datetime | None]
     resolved_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
 
-    def start_clocks(self) -> dict[str, datetime]:
-        """Say when each clock of a newly opened ticket runs out."""
-        due = {clock.value: self.opened_at + within for clock, (within, _) in CLOCKS.items()}
-        self.answer_due_at, self.solve_due_at = due[Clock.ANSWER], due[Clock.SOLVE]
-        return due
+    @hybrid_property
+    def handler(self) -> int:
+        """The unit that answers for the ticket now (承办单位): it always has one."""
+        return self.unit - self.unit % _SIZE[Level(self.level)]
+
+    @handler.inplace.expression
+    @classmethod
+    def _handler(cls) -> ColumnElement[int]:
+        return case({level.value: cls.unit - cls.unit % size for level, size in _SIZE.items()}, value=cls.level)
+
+    def next_level(self, move: Move) -> Level | None:
+        """Give the level that the ticket is raised or returned to: the next with a unit of its own; None at the end."""
+        level = Level(self.level)
+        following = level.above if move is Move.ESCALATE else level.below
+        while following and self.unit - self.unit % _SIZE[following] == self.handler:
+            following = following.above if move is Move.ESCALATE else following.below
+        return following
 
     def is_waiting(self, clock: Clock) -> bool:
         """Tell whether what a clock is for is still to be done."""
-        return self.state in CLOCKS[clock][1]
+        if clock in {Clock.STREET, Clock.DISTRICT} and self.level != clock.value:
+            return False
+        return self.state in CLOCKS[clock]
 
-    def run_out(self) -> None:
-        """Count a clock's running out among the ticket's changes, as a step in its trail that no column shows."""
+    def touch(self) -> None:
+        """Count a step among the ticket's changes that no column shows."""
         flag_modified(self, "state")
 
-    def possible(self) -> list[str]:
-        """List the moves that are legal now."""
-        moves = [move.value for move, (before, _) in MOVES.items() if self.state in before]
-        return [move for move in moves if move != Move.RATE or self.rating is None]
+    def possible(self, caller: Principal | None = None) -> list[Move]:
+        """List the moves that are legal now, for somebody or at all."""
+        return [
+            move for move, rule in MOVES.items() if rule.legal(self) and (caller is None or rule.who.is_(caller, self))
+        ]
 
-    def _move(self, move: Move) -> None:
-        before, after = MOVES[move]
-        if self.state not in before:
-            raise IllegalMove(state=self.state, move=move.value, possible=", ".join(self.possible()) or "nothing")
-        self.state = after.value
+    def move(self, move: Move, caller: Principal | None) -> None:
+        """Make a move of the table; without a caller it follows from another, or from time.
 
-    def assign(self, assignee: UUID) -> None:
+        Raises:
+            NotYours: 403, when it is not the caller's to make.
+            IllegalMove: 409.
+        """
+        rule = MOVES[move]
+        if caller is not None and not rule.who.is_(caller, self):
+            raise NotYours(who=rule.who.name, move=move.value, permission=rule.who.permission)
+        if not rule.legal(self):
+            raise IllegalMove(state=self.state, move=move.value, possible=Names(self.possible()))
+        if rule.at_work:
+            self.state = (State.ASSIGNED if self.assignee else State.OPEN).value
+        elif rule.after is not None:
+            self.state = rule.after.value
+        self.touch()
+
+    def assign(self, caller: Principal, assignee: UUID) -> None:
         """Give the ticket to somebody who answers for it; may be repeated until it is resolved.
 
         Raises:
+            NotYours: 403.
             IllegalMove: 409.
             TicketAlreadyAssigned: 409, to the same one again.
         """
-        self._move(Move.ASSIGN)
+        self.move(Move.ASSIGN, caller)
         if assignee == self.assignee:
             raise TicketAlreadyAssigned(assignee=str(assignee))
         self.assignee = assignee
 
-    def resolve(self, actor: UUID) -> None:
-        """Say that the matter is dealt with.
+    def resolve(self, caller: Principal | None, actor: UUID) -> None:
+        """Say that the matter is dealt with; without a caller, as all of its parts are.
 
         Raises:
+            NotYours: 403.
             IllegalMove: 409.
         """
-        self._move(Move.RESOLVE)
+        self.move(Move.RESOLVE if caller else Move.PARTS_DONE, caller)
         self.resolved_by = actor
         self.resolved_at = datetime.now(UTC)
 
-    def close(self) -> None:
-        """End the ticket after it was resolved.
+    def close(self, move: Move, caller: Principal | None, outcome: Outcome) -> None:
+        """End the ticket; what its reporter says of a solution is told apart from what others do.
 
         Raises:
+            NotYours: 403.
             IllegalMove: 409.
         """
-        self._move(Move.CLOSE)
+        self.move(move, caller)
+        self.outcome = outcome.value
+        self.confirmed = move is Move.CLOSE and caller is not None and caller.id == self.reporter
         self.closed_at = datetime.now(UTC)
 
-    def rate(self, actor: UUID, rating: int) -> None:
+    def reopen(self, caller: Principal | None) -> None:
+        """Take the ticket up again, with whoever had it.
+
+        Raises:
+            NotYours: 403.
+            IllegalMove: 409.
+        """
+        if caller is None:  # a poor rating takes up what was closed
+            self.state = State.RESOLVED.value
+        self.move(Move.REOPEN, caller)
+        self.reopened += 1
+        self.resolved_by = self.resolved_at = self.closed_at = self.outcome = self.rating = None
+        self.confirmed = False
+
+    def rate(self, caller: Principal, rating: int) -> None:
         """Say how well the matter was answered, 1 to 5: the reporter, once.
 
         Raises:
             NotYours: 403, for anybody but the reporter.
-            IllegalMove: 409, before the ticket is closed.
+            IllegalMove: 409, before the ticket is closed, or when it ended without a solution.
             AlreadyRated: 409.
         """
-        if actor != self.reporter:
-            raise NotYours(who="the reporter (诉求人)", move="rate", permission="reporter")
-        self._move(Move.RATE)
-        if self.rating is not None:
+        if self.rating is not None and caller.id == self.reporter:
             raise AlreadyRated
+        self.move(Move.RATE, caller)
         self.rating = rating
 
 
 class Entry(Placed, Base):
-    """One step of a ticket, kept for good (全程留痕)."""
+    """One step of a ticket, kept for good (全程留痕).
+
+    Attributes:
+        state: how the ticket stood after it; None in steps of a version that kept no states.
+        facts: what was said with it besides the note: ids, codes, numbers.
+    """
 
     __tablename__ = "ticket_entry"
     __table_args__ = (
@@ -200,18 +226,48 @@ class Entry(Placed, Base):
     reporter: Mapped[UUID]
     sequence: Mapped[int]
     move: Mapped[str]
+    state: Mapped[str | None]
+    facts: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     actor: Mapped[UUID]
     note: Mapped[str | None]
     trace_id: Mapped[str | None]
     at: Mapped[datetime]
 
 
+class Follower(Placed, Base):
+    """Who reported the same and is told how the ticket goes on (并单诉求人).
+
+    Attributes:
+        ticket_id: the ticket that is followed.
+        reporter: of that one, who sees how many follow.
+        folded: the follower's own ticket.
+    """
+
+    __tablename__ = "ticket_follower"
+    __table_args__ = (
+        ForeignKeyConstraint(["district", "ticket_id"], ["ticket.district", "ticket.id"]),
+        ForeignKeyConstraint(["district", "folded"], ["ticket.district", "ticket.id"]),
+        UniqueConstraint("district", "ticket_id", "folded"),
+    )
+
+    ticket_id: Mapped[UUID]
+    reporter: Mapped[UUID]
+    follower: Mapped[UUID]
+    folded: Mapped[UUID]
+
+
 class KnownAssignment(Base):
     """A copy of the directory's staff assignments: who may be given a ticket."""
 
     __tablename__ = "known_assignment"
-    SUPERVISING: ClassVar = frozenset({"community_manager"})
-    ANSWERING: ClassVar = frozenset({"grid_worker", "department_staff", "community_manager", "street_admin"})
+    SUPERVISING: ClassVar = {
+        Level.COMMUNITY: "community_manager",
+        Level.STREET: "street_admin",
+        Level.DISTRICT: "district_admin",
+    }
+    ANSWERING: ClassVar = frozenset(
+        {"grid_worker", "department_staff", "community_manager", "street_admin", "district_admin"}
+    )
 
     district: Mapped[int] = mapped_column(Integer, primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -1,7 +1,7 @@
 """Use cases of tickets: one function each, inside the caller's transaction."""
 
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -23,7 +23,8 @@ from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
 from linli.telemetry import trace_id
-from tickets.models.tickets import Clock, Entry, KnownAssignment, Move, NotYours, State, Ticket
+from tickets.models.moves import Clock, Level, Move, Outcome, State
+from tickets.models.tickets import Entry, KnownAssignment, Ticket
 
 
 class NobodyThere(NotFound):
@@ -54,9 +55,12 @@ async def open_ticket(  # noqa: PLR0913 a report is these facts
         reporter=caller.id,
         opened_at=datetime.now(UTC),
     )
-    due = ticket.start_clocks()
+    due = {
+        clock.value: ticket.opened_at + timedelta(days=days) for clock, days in ((Clock.ANSWER, 1), (Clock.SOLVE, 7))
+    }
+    ticket.answer_due_at, ticket.solve_due_at = due.values()
     session.add(ticket)
-    await _enter(session, ticket, Move.OPEN, caller.id, None)
+    await enter(session, ticket, Move.OPEN, caller.id, None)
     await timers.set(session, aggregate=ticket.id, unit=unit, due=due)
     await publish(
         session,
@@ -117,10 +121,10 @@ async def assign_ticket(
         NobodyThere: 404, when the assignee has no active assignment that covers the ticket's unit.
         IllegalMove: 409.
     """
-    ticket.assign(assignee)
+    ticket.assign(caller, assignee)
     if not await session.scalar(select(_answers_for(ticket, assignee))):
         raise NobodyThere(assignee=str(assignee), unit=units.short(ticket.unit), errors=[_ASSIGNEE])
-    await _enter(session, ticket, Move.ASSIGN, caller.id, note)
+    await enter(session, ticket, Move.ASSIGN, caller.id, note)
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=[Clock.ANSWER])
     await publish(
         session,
@@ -167,10 +171,8 @@ async def resolve_ticket(session: AsyncSession, caller: Principal, ticket: Ticke
         NotYours: 403.
         IllegalMove: 409.
     """
-    if caller.id != ticket.assignee and "tickets.assign" not in caller.permissions:
-        raise NotYours(who="the assignee (受派人)", move="resolve", permission="assignee")
-    ticket.resolve(caller.id)
-    await _enter(session, ticket, Move.RESOLVE, caller.id, note)
+    ticket.resolve(caller, caller.id)
+    await enter(session, ticket, Move.RESOLVE, caller.id, note)
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
     await publish(
         session,
@@ -192,10 +194,8 @@ async def close_ticket(session: AsyncSession, caller: Principal, ticket: Ticket,
         NotYours: 403.
         IllegalMove: 409.
     """
-    if caller.id != ticket.reporter and "tickets.assign" not in caller.permissions:
-        raise NotYours(who="the reporter (诉求人)", move="close", permission="reporter")
-    ticket.close()
-    await _enter(session, ticket, Move.CLOSE, caller.id, note)
+    ticket.close(Move.CLOSE, caller, Outcome.FIXED)
+    await enter(session, ticket, Move.CLOSE, caller.id, note)
     await publish(
         session,
         TicketClosed(
@@ -217,8 +217,8 @@ async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
         IllegalMove: 409, before it is closed.
         AlreadyRated: 409.
     """
-    ticket.rate(caller.id, rating)
-    await _enter(session, ticket, Move.RATE, caller.id, note)
+    ticket.rate(caller, rating)
+    await enter(session, ticket, Move.RATE, caller.id, note)
     await publish(
         session,
         TicketRated(
@@ -237,9 +237,9 @@ async def run_out(session: AsyncSession, ticket_id: UUID, clock: Clock, due_at: 
     ticket = await find_ticket(session, ticket_id, to_change=True)
     if not ticket.is_waiting(clock):
         return False
-    ticket.run_out()
-    await _enter(session, ticket, clock.overdue, NOBODY, None)
-    in_office = _in_office(ticket, KnownAssignment.SUPERVISING)
+    ticket.touch()
+    await enter(session, ticket, clock.overdue, NOBODY, None)
+    in_office = _in_office(ticket, {KnownAssignment.SUPERVISING[Level(ticket.level)]})
     supervisors = select(KnownAssignment.staff).where(in_office).distinct().order_by(KnownAssignment.staff)
     await publish(
         session,
@@ -257,8 +257,19 @@ async def run_out(session: AsyncSession, ticket_id: UUID, clock: Clock, due_at: 
     return True
 
 
-async def _enter(session: AsyncSession, ticket: Ticket, move: Move, actor: UUID, note: str | None) -> None:
-    """Write the step into the trail; the flush numbers it by the ticket's new version."""
+async def enter(
+    session: AsyncSession, ticket: Ticket, move: Move, actor: UUID, note: str | None, **facts: object
+) -> None:
+    """Write a step into the ticket's trail (全程留痕); the flush numbers it by the ticket's new version.
+
+    Args:
+        session: an open transaction in which the ticket was locked and changed, if only by `ticket.touch()`.
+        ticket: whose trail.
+        move: what was done.
+        actor: who did it, `NOBODY` for a clock.
+        note: what was said with it.
+        facts: ids, codes and numbers that belong to it.
+    """
     await session.flush()
     session.add(
         Entry(
@@ -268,6 +279,8 @@ async def _enter(session: AsyncSession, ticket: Ticket, move: Move, actor: UUID,
             reporter=ticket.reporter,
             sequence=ticket.version,
             move=move.value,
+            state=ticket.state,
+            facts=facts or None,
             actor=actor,
             note=note,
             trace_id=trace_id(),

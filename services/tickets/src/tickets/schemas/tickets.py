@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from linli.schemas import In, Line, Out, Text
 from linli.units import UnitCode
-from tickets.models.tickets import Move, State
+from tickets.models.moves import Move, State
 
 Category = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
 
