@@ -36,6 +36,10 @@ _PUBLIC: Final = {
     "centres.read",
     "bookings.write",
     "inbox.read",
+    "errands.read",
+    "lists.read",
+    "wishes.read",
+    "wishes.write",
 }
 _GRID: Final = _PUBLIC | {
     "tickets.resolve",
@@ -44,26 +48,33 @@ _GRID: Final = _PUBLIC | {
     "residents.reveal",
     "staff.read",
     "departments.read",
+    "cases.work",
+    "errands.write",
+    "wishes.name",
 }
 _COMMUNITY: Final = _GRID | {
     "tickets.assign",
     "figures.read",
+    "cases.write",
+    "lists.write",
+    "resources.write",
     "places.write",
     "staff.write",
     "centres.write",
     "bookings.read",
 }
-_STREET: Final = _COMMUNITY | {"units.write", "points.rules", "audit.read"}
+_STREET: Final = _COMMUNITY | {"units.write", "points.rules", "audit.read", "cases.teams"}
 # A district watches what happens in it; dead letters, and who was told what, are the platform's operators' to see.
 _DISTRICT: Final = _STREET | {"apps.write", "providers.write", "traces.read", "departments.write"}
 
 PERMISSIONS: Final[dict[str, frozenset[str]]] = {
-    "resident": frozenset(_PUBLIC),
-    "volunteer": frozenset(_PUBLIC),
+    "resident": frozenset(_PUBLIC | {"wishes.claim"}),
+    # Partner organisations act through volunteers; a mediator may be one.
+    "volunteer": frozenset(_PUBLIC | {"wishes.claim", "resources.write", "cases.work"}),
     "grid_worker": frozenset(_GRID),
     "department_staff": frozenset(
         {"units.read", "tickets.read", "tickets.resolve", "files.write", "inbox.read", "points.read"}
-        | {"departments.read", "whistles.answer"}
+        | {"departments.read", "whistles.answer", "cases.work"}
     ),
     "community_manager": frozenset(_COMMUNITY),
     "street_admin": frozenset(_STREET),

@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from linli.timers import Timer, Timers
 from tickets.models.moves import Clock
 from tickets.operations import tickets as operations
+from tickets.operations import wishes
 
 timers = Timers("tickets")
 
@@ -19,3 +20,9 @@ async def answer_overdue(session: AsyncSession, timer: Timer) -> bool:
 async def solve_overdue(session: AsyncSession, timer: Timer) -> bool:
     """A ticket is not dealt with in time (办结超时)."""
     return await operations.run_out(session, timer.aggregate, Clock.SOLVE, timer.due_at)
+
+
+@timers.on(wishes.CLAIM)
+async def claim_ran_out(session: AsyncSession, timer: Timer) -> bool:
+    """A wish was not fulfilled in time by whoever claimed it (认领超时)."""
+    return await wishes.expire_claim(session, timer.aggregate)

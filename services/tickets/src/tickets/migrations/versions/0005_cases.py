@@ -1,5 +1,7 @@
 """Cases and errands."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -27,7 +29,7 @@ def upgrade() -> None:
     _errands()
 
 
-def _needed(name: str, kind: type[sa.types.TypeEngine[object]]) -> sa.Column[object]:
+def _needed(name: str, kind: type[sa.types.TypeEngine[Any]]) -> sa.Column[object]:
     return sa.Column(name, kind, nullable=False)
 
 
@@ -203,7 +205,6 @@ def _errands() -> None:
         "errand",
         _needed("served", sa.Uuid),
         _needed("worker", sa.Uuid),
-        sa.Column("ticket_id", sa.Uuid),
         _needed("title", sa.Text),
         _needed("state", sa.Text),
         sa.Column("office", sa.Text),
@@ -214,7 +215,6 @@ def _errands() -> None:
         _at("filed_at"),
         _at("done_at"),
         _version(),
-        _part_of("errand", "ticket", "ticket_id"),
         _one_of("errand", "state", "collecting", "filed", "done"),
         _one_of("errand", "result", "granted", "refused", "withdrawn"),
         _check("errand", "filed", "state <> 'filed' OR num_nulls(filed_at, office) = 0"),

@@ -1,5 +1,7 @@
 """Needs, resources, projects and wishes."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -21,7 +23,7 @@ def upgrade() -> None:
     _wishes()
 
 
-def _needed(name: str, kind: type[sa.types.TypeEngine[object]]) -> sa.Column[object]:
+def _needed(name: str, kind: type[sa.types.TypeEngine[Any]]) -> sa.Column[object]:
     return sa.Column(name, kind, nullable=False)
 
 
