@@ -73,6 +73,11 @@ class Move(StrEnum):
     SOLVE_OVERDUE = "solve_overdue"
     STREET_OVERDUE = "street_overdue"
     DISTRICT_OVERDUE = "district_overdue"
+    WHISTLE = "whistle"
+    REPORT = "report"
+    REPORT_MISSED = "report_missed"
+    ACT = "act"
+    RATE_WHISTLE = "rate_whistle"
 
 
 class Clock(StrEnum):
@@ -197,6 +202,7 @@ MOVES: Final[dict[Move, Rule]] = {
     Move.FOLD: Rule(_AT_WORK | {State.WAITING}, State.CLOSED, MANAGER, ("into",), lambda ticket: ticket.parent is None),
     Move.SPLIT: Rule(_AT_WORK, State.SPLIT, MANAGER, ("parts",), lambda ticket: ticket.parent is None),
     Move.PARTS_DONE: Rule(frozenset({State.SPLIT}), State.RESOLVED, NOBODY),
+    Move.WHISTLE: Rule(_AT_WORK | {State.WAITING}, None, MANAGER, ("departments",)),
     Move.NOTE: Rule(frozenset(State), None, ANYBODY, ("note",)),
 }
 """The whole life of a ticket, but for what time does: `CLOCKS`."""
