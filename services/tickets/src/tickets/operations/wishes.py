@@ -1,4 +1,4 @@
-"""Use cases of wishes (微心愿): wished, claimed by one with a time limit, fulfilled, confirmed by the one who wished."""
+"""Use cases of wishes (微心愿): made, claimed by one with a time limit, fulfilled, confirmed by the one who wished."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

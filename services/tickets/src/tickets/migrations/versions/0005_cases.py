@@ -29,15 +29,15 @@ def upgrade() -> None:
     _errands()
 
 
-def _needed(name: str, kind: type[sa.types.TypeEngine[Any]]) -> sa.Column[object]:
+def _needed(name: str, kind: type[sa.types.TypeEngine[Any]]) -> sa.Column[Any]:
     return sa.Column(name, kind, nullable=False)
 
 
-def _at(name: str, *, nullable: bool = True) -> sa.Column[object]:
+def _at(name: str, *, nullable: bool = True) -> sa.Column[Any]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
 
 
-def _version() -> sa.Column[object]:
+def _version() -> sa.Column[Any]:
     return _needed("version", sa.BigInteger)
 
 
