@@ -104,6 +104,23 @@ async def test_a_photo_is_kept_without_what_the_camera_wrote(
         }
 
 
+async def test_the_place_of_a_photo_is_taken_only_if_the_reporter_says_so(tickets: Running) -> None:
+    reporter = tickets.client("resident", "310104", uuid4())
+    ticket = await opened(reporter)
+    place = "SELECT latitude, longitude FROM ticket WHERE id = $1"
+    ticket_id = ticket.rpartition("/")[2]
+    await added(reporter, ticket, photo())
+    assert tuple(await tickets.database.fetchrow(place, ticket_id)) == (None, None)
+    manager = tickets.client("community_manager", COMMUNITY)
+    assert (await manager.post(f"{ticket}/files?locate=true", content=photo())).status_code == 403
+    assert (await reporter.post(f"{ticket}/files?locate=true", content=PDF)).status_code == 201
+    assert tuple(await tickets.database.fetchrow(place, ticket_id)) == (None, None)
+    assert (await reporter.post(f"{ticket}/files?locate=true", content=photo())).status_code == 201
+    assert tuple(await tickets.database.fetchrow(place, ticket_id)) == (31.208333, 121.435)
+    trail = (await reporter.get(f"{ticket}/timeline")).json()["items"]
+    assert [step["move"] for step in trail] == ["open", "note"]
+
+
 async def test_a_photo_stands_upright(tickets: Running) -> None:
     reporter = tickets.client("resident", "310104", uuid4())
     answer = await added(reporter, await opened(reporter), photo(size=(640, 480), turned=True))
@@ -262,7 +279,7 @@ async def test_content_that_no_row_came_to_is_swept_by_age(
     for _ in range(20):
         last = await added(reporter, ticket, PDF)
     assert last.status_code == 409
-    (orphan,) = await tickets.database.fetch("SELECT aggregate FROM timer WHERE kind = 'file'")
+    orphan = await tickets.database.fetchrow("SELECT aggregate FROM timer WHERE kind = 'file' ORDER BY due_at DESC")
     assert len(stored(folder, str(orphan["aggregate"]))) == 1
     later = datetime.now(UTC) + timedelta(minutes=59)
     monkeypatch.setattr(clocks.timers, "now", lambda: later)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from linli.models import Base, Placed, Versioned
 from linli.problems import Conflict, Problem
-from tickets.models.tickets import NotYours
+from tickets.models.moves import NotYours
 from tickets.pictures import Kind
 
 MOST: Final = 20

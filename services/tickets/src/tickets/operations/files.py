@@ -18,14 +18,16 @@ from linli.security import Principal
 from linli.timers import Timer
 from tickets.files import Store
 from tickets.models.files import MOST, File, TooManyFiles, object_name
-from tickets.models.tickets import NotYours, Ticket
-from tickets.operations.tickets import find_ticket
+from tickets.models.moves import Move, NotYours
+from tickets.models.tickets import Ticket
+from tickets.operations.tickets import enter, find_ticket
 from tickets.pictures import Content
 
 SWEEP: Final = "file"
 """The clock that deletes content without a row."""
 _SWEPT_AFTER: Final = timedelta(hours=1)
 _ADDED_WITHIN: Final = timedelta(minutes=30)
+_LOCATED: Final = "位置取自照片 The place was taken from a photo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,10 @@ async def add_file(session: AsyncSession, caller: Principal, ticket_id: UUID, ke
         added_at=now,
     )
     session.add(file)
+    if locate and kept.content.location:
+        ticket.latitude, ticket.longitude = kept.content.location
+        ticket.touch()
+        await enter(session, ticket, Move.NOTE, caller.id, _LOCATED, file=str(file.id))
     await session.flush()
     await timers.cancel(session, aggregate=file.id, unit=ticket.unit, kinds=[SWEEP])
     return file

@@ -53,6 +53,8 @@ def _files() -> None:
         person="SELECT, INSERT, UPDATE (slot, removed_at, removed_by, version)",
         person_column="reporter",
     )
+    # A reporter may have his report placed where his photo was taken.
+    op.execute("GRANT UPDATE (latitude, longitude) ON ticket TO linli_person")
 
 
 def _places() -> None:
