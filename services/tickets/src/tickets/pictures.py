@@ -9,9 +9,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from linli.problems import Problem, UnsupportedMediaType
 
-PIXELS: Final = 25_000_000
-"""What a picture may have: all phones' usual ones do, and drawing one takes a bounded part of the memory."""
-SIDE: Final = 2560
+SIDE: Final = 2048
 """Pixels of a kept picture's longer side."""
 THUMBNAIL: Final = 320
 _QUALITY: Final = 85
@@ -34,6 +32,8 @@ class Kind(StrEnum):
         return f"application/{self}" if self is Kind.PDF else f"image/{self}"
 
 
+PIXELS: Final = {Kind.JPEG: 25_000_000, Kind.PNG: 12_500_000, Kind.WEBP: 12_500_000}
+"""What a picture may have: all phones' usual ones do. The largest takes some 200 MB for a moment, whatever is in it."""
 _KINDS: Final = {"JPEG": Kind.JPEG, "MPO": Kind.JPEG, "PNG": Kind.PNG, "WEBP": Kind.WEBP}
 """By Pillow's name; a phone's JPEG with further pictures in it is an MPO, and its first is taken."""
 
@@ -91,7 +91,9 @@ def examine(file: BinaryIO) -> Content:
     try:
         return _drawn(file)
     except (TooManyPixels, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise error if isinstance(error, TooManyPixels) else TooManyPixels(limit=PIXELS, pixels="?") from error
+        raise (
+            error if isinstance(error, TooManyPixels) else TooManyPixels(limit=PIXELS[Kind.JPEG], pixels="?")
+        ) from error
     except Exception as error:  # a damaged picture fails in as many ways as there are
         raise NoSuchKind from error
 
@@ -99,14 +101,14 @@ def examine(file: BinaryIO) -> Content:
 def _drawn(file: BinaryIO) -> Content:
     with Image.open(file, formats=("JPEG", "PNG", "WEBP")) as image:
         kind = _KINDS[image.format or ""]
-        if image.width * image.height > PIXELS:
-            raise TooManyPixels(limit=PIXELS, pixels=image.width * image.height)
+        if image.width * image.height > PIXELS[kind]:
+            raise TooManyPixels(limit=PIXELS[kind], pixels=image.width * image.height)
         location = _location(image.getexif().get_ifd(ExifTags.IFD.GPSInfo))
         image.draft("RGB", (SIDE, SIDE))  # a large JPEG is read at a half or less
+        image.thumbnail((SIDE, SIDE))
         upright = ImageOps.exif_transpose(image)
     picture = upright.convert("RGBA" if kind is not Kind.JPEG and upright.has_transparency_data else "RGB")
     picture.info.clear()  # comments, profiles and what else would be written with it
-    picture.thumbnail((SIDE, SIDE))
     small = picture.copy()
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     return Content(kind, _written(picture, kind), _written(small, Kind.WEBP), picture.width, picture.height, location)

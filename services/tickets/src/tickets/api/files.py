@@ -79,7 +79,7 @@ async def add_file(
 ) -> FileOut:
     """Add a photo or PDF of at most 10 MiB (上传附件), as the body itself or as `file` of a form.
 
-    What it is, is told by its content. Pictures are drawn anew, at most 2,560 pixels wide or high: nothing of what the
+    What it is, is told by its content. Pictures are drawn anew, at most 2,048 pixels wide or high: nothing of what the
     camera wrote into them, such as the place, is kept or shown.
     """
     file = await operations.add_file(session, caller, ticket_id, kept, locate=locate)

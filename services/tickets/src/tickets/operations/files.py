@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers
@@ -135,5 +135,5 @@ async def sweep(session: AsyncSession, timer: Timer, store: Store) -> bool:
     return False
 
 
-def _of(ticket: Ticket) -> tuple:
+def _of(ticket: Ticket) -> tuple[ColumnElement[bool], ...]:
     return File.district == ticket.district, File.ticket_id == ticket.id
