@@ -4,13 +4,14 @@ import asyncio
 import io
 import struct
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
+from moto.server import ThreadedMotoServer
 from PIL import ExifTags, Image
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING
 
@@ -306,3 +307,43 @@ async def test_without_a_store_nothing_is_taken(stage: Stage) -> None:
         reporter = running.client("resident", "310104", uuid4())
         refused = await added(reporter, await opened(reporter), photo())
         assert (refused.status_code, refused.json()["type"]) == (503, "urn:linli:problem:no-place-for-files")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    httpx.put(f"http://{host}:{port}/district", trust_env=False).raise_for_status()
+    yield f"http://{host}:{port}/district"
+    server.stop()
+
+
+async def test_a_bucket_keeps_files_as_a_folder_does(stage: Stage, bucket: str) -> None:
+    async def names() -> int:
+        return (await outside.get(bucket)).text.count("<Key>tickets/310104/")
+
+    async def none() -> bool:
+        return not await names()
+
+    async with (
+        httpx.AsyncClient(trust_env=False) as outside,
+        stage.run("tickets", create_app, subscriptions, files="s3://district/tickets") as running,
+    ):
+        await running.know_units(MICRO)
+        reporter = running.client("resident", "310104", uuid4())
+        ticket = await opened(reporter)
+        answer = await added(reporter, ticket, photo())
+        assert answer.status_code == 201, answer.text
+        assert await names() == 2
+        assert len((await reporter.get(answer.headers["location"])).content) == answer.json()["size"]
+        await reporter.delete(answer.headers["location"], headers={"If-Match": "*"})
+        await eventually(none)
+        (await outside.delete(bucket)).raise_for_status()
+        refused = await added(reporter, ticket, photo())
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert len((await reporter.get(f"{ticket}/files")).json()["items"]) == 1
