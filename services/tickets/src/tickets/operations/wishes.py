@@ -1,7 +1,7 @@
 """Use cases of wishes (微心愿): made, claimed by one with a time limit, fulfilled, confirmed by the one who wished."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
+from tickets.calendar import DAY, Calendar
 from tickets.models.wishes import NotYourWish, OwnWish, Wish, WishMove, WishPerson, WishState
 
 CLAIM: Final = "claim"
@@ -116,7 +117,7 @@ async def claim_wish(session: AsyncSession, caller: Principal, wish: Wish) -> No
     wish.must_be_free()
     if caller.id in (await wishers_of(session, [wish])).values():
         raise OwnWish
-    due_at = datetime.now(UTC) + timedelta(days=CLAIM_DAYS)
+    due_at = Calendar().due_after(datetime.now(UTC), CLAIM_DAYS * DAY)
     wish.claim(caller.id, due_at)
     await timers.set(session, aggregate=wish.id, unit=wish.unit, due={CLAIM: due_at})
     await session.flush()  # from now on the claimer sees whose wish it is
@@ -143,6 +144,7 @@ async def give_back(session: AsyncSession, caller: Principal, wish: Wish) -> Non
     if caller.id != wish.claimer:
         raise NotYourWish(who=_CLAIMER, move=WishMove.GIVE_BACK.value, permission="claimer")
     await _return(session, wish, WishMove.GIVE_BACK)
+    await timers.cancel(session, aggregate=wish.id, unit=wish.unit, kinds=[CLAIM])
 
 
 async def expire_claim(session: AsyncSession, wish_id: UUID) -> bool:
@@ -206,7 +208,6 @@ async def withdraw_wish(session: AsyncSession, caller: Principal, wish: Wish) ->
 async def _return(session: AsyncSession, wish: Wish, move: WishMove) -> None:
     wisher, claimer = await _wisher(session, wish), wish.claimer
     wish.return_to_list(move)
-    await timers.cancel(session, aggregate=wish.id, unit=wish.unit, kinds=[CLAIM])
     await session.flush()
     await publish(
         session,
