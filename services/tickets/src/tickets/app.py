@@ -4,11 +4,12 @@ from functools import partial
 
 from fastapi import FastAPI
 
+from linli.crypto import Keyring, MasterKeys
 from linli.events import catalogue
 from linli.service import service
 from linli.settings import Settings
-from tickets import clocks, subscribers
-from tickets.api import files, tickets, wishes
+from tickets import clocks, sight, subscribers
+from tickets.api import departments, files, tickets, whistles, wishes
 from tickets.files import Store
 from tickets.operations.files import SWEEP, sweep
 
@@ -16,15 +17,17 @@ from tickets.operations.files import SWEEP, sweep
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the service; settings come from the environment unless given."""
     settings = settings or Settings()
+    sight.narrow()
     store = Store(settings.files)
     app = service(
         "tickets",
         settings,
-        routers=[tickets.router, files.router, wishes.router],
+        routers=[tickets.router, files.router, wishes.router, departments.router, whistles.router],
         subscriptions=subscribers.subscriptions,
         publishes=[event for event in catalogue() if event.publisher == "tickets"],
         timers=clocks.timers.also(SWEEP, partial(sweep, store=store)),
         larger={files.UPLOAD: files.LARGEST},
     )
     app.state.files = store
+    app.state.keyring = Keyring(MasterKeys(settings.master_key.get_secret_value()))
     return app

@@ -4,8 +4,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli.timers import Timer, Timers
 from tickets.models.moves import Clock
+from tickets.models.whistles import Whistle
 from tickets.operations import tickets as operations
-from tickets.operations import wishes
+from tickets.operations import whistles, wishes
 
 timers = Timers("tickets")
 
@@ -26,3 +27,9 @@ async def solve_overdue(session: AsyncSession, timer: Timer) -> bool:
 async def claim_ran_out(session: AsyncSession, timer: Timer) -> bool:
     """A wish was not fulfilled in time by whoever claimed it (认领超时)."""
     return await wishes.expire_claim(session, timer.aggregate)
+
+
+@timers.on(Whistle.REPORT)
+async def report_missed(session: AsyncSession, timer: Timer) -> bool:
+    """A department that was called does not report in time (未按时应哨)."""
+    return await whistles.miss(session, timer.aggregate, timer.due_at)

@@ -44,4 +44,6 @@ def _narrow(state: ORMExecuteState) -> None:
     )
 
 
-event.listen(ScopedSession, "do_orm_execute", _narrow)
+def narrow() -> None:
+    """Put the criteria into every statement from now on, of department staff only."""
+    event.listen(ScopedSession, "do_orm_execute", _narrow)

@@ -52,7 +52,7 @@ async def read_department(code: str, session: Transaction, response: Response) -
 
 
 @router.put("/{code}")
-async def change_department(  # noqa: PLR0913 FastAPI passes what a route needs
+async def change_department(
     code: str,
     body: DepartmentSet,
     match: IfMatch,

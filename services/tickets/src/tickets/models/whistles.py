@@ -54,6 +54,7 @@ class Whistle(Placed, Versioned, Base):
     Attributes:
         weight: of the ticket's category when the whistle was blown: how much it counts in the ranking.
         caller_unit: the unit that blew it, and rates what became of it.
+        report_minutes: working minutes the department has to report.
         report_due_at: when the department must have reported.
         missed_at: when that clock ran out; the department may still report.
         report_took: working minutes from the call to the report.
@@ -87,6 +88,7 @@ class Whistle(Placed, Versioned, Base):
     note: Mapped[str | None]
     state: Mapped[str] = mapped_column(default=Stage.CALLED.value)
     called_at: Mapped[datetime]
+    report_minutes: Mapped[int]
     report_due_at: Mapped[datetime]
     missed_at: Mapped[datetime | None]
     reported_at: Mapped[datetime | None]

@@ -149,7 +149,7 @@ async def told(session: AsyncSession, district: int, department: str, most: int)
 
 
 async def leave(session: AsyncSession, district: int, staff: Collection[UUID]) -> None:
-    """End that those answer for departments who are no longer in office there: nobody is told of what he may not see."""
+    """End that those answer for departments who left office: nobody is told of what he may not see."""
     in_office = exists().where(
         KnownAssignment.district == Member.district,
         KnownAssignment.staff == Member.staff,

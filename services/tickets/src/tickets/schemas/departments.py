@@ -9,7 +9,9 @@ from linli.schemas import In, Line, Out
 from linli.units import UnitCode
 from tickets.models.departments import REPORT_MINUTES
 
-DepartmentCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$"), Field(examples=["urban_management"])]
+DepartmentCode = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$"), Field(examples=["urban_management"])
+]
 
 
 class DepartmentSet(In):

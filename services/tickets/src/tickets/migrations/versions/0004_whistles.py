@@ -72,6 +72,7 @@ def _whistles() -> None:
         sa.Column("note", sa.String),
         sa.Column("state", sa.String, nullable=False),
         sa.Column("called_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("report_minutes", sa.Integer, nullable=False),
         sa.Column("report_due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("missed_at", sa.DateTime(timezone=True)),
         sa.Column("reported_at", sa.DateTime(timezone=True)),
