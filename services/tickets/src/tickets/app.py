@@ -9,7 +9,7 @@ from linli.events import catalogue
 from linli.service import service
 from linli.settings import Settings
 from tickets import clocks, sight, subscribers
-from tickets.api import departments, files, tickets, whistles, wishes
+from tickets.api import departments, files, pages, places, tickets, whistles, wishes
 from tickets.files import Store
 from tickets.operations.files import SWEEP, sweep
 
@@ -22,12 +22,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = service(
         "tickets",
         settings,
-        routers=[tickets.router, files.router, wishes.router, departments.router, whistles.router],
+        routers=[
+            tickets.router,
+            files.router,
+            places.router,
+            pages.router,
+            wishes.router,
+            departments.router,
+            whistles.router,
+        ],
         subscriptions=subscribers.subscriptions,
         publishes=[event for event in catalogue() if event.publisher == "tickets"],
         timers=clocks.timers.also(SWEEP, partial(sweep, store=store)),
         larger={files.UPLOAD: files.LARGEST},
     )
     app.state.files = store
+    pages.mount_assets(app)
     app.state.keyring = Keyring(MasterKeys(settings.master_key.get_secret_value()))
     return app

@@ -61,14 +61,15 @@ def _places() -> None:
     migrate.table(
         "place",
         sa.Column("name", sa.Text, nullable=False),
-        sa.Column("lat", sa.Double),
-        sa.Column("lon", sa.Double),
+        sa.Column("latitude", sa.Double),
+        sa.Column("longitude", sa.Double),
         sa.Column("code", sa.Text, nullable=False),
         sa.Column("active", sa.Boolean, nullable=False),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.UniqueConstraint("district", "code", name="uq_place_code"),
         sa.CheckConstraint(
-            "(lat IS NULL) = (lon IS NULL) AND lat BETWEEN -90 AND 90 AND lon BETWEEN -180 AND 180",
+            "(latitude IS NULL) = (longitude IS NULL)"
+            " AND latitude BETWEEN -90 AND 90 AND longitude BETWEEN -180 AND 180",
             name="ck_place_point",
         ),
     )
