@@ -175,7 +175,7 @@ async def rate(session: AsyncSession, caller: Principal, call: Call, rating: int
         NotYourWhistle: 403.
         WhistleElsewhere: 409, before it has acted, or again.
     """
-    ticket, whistle = call
+    whistle = call.whistle
     if not caller.covers(whistle.caller_unit):
         raise NotYourWhistle(who="those who manage the unit that blew it (吹哨单位)", permission="tickets.assign")
     whistle.rate(caller.id, datetime.now(UTC), rating)
