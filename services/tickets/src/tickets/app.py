@@ -4,12 +4,25 @@ from functools import partial
 
 from fastapi import FastAPI
 
+from linli import personal
 from linli.crypto import Keyring, MasterKeys
 from linli.events import catalogue
 from linli.service import service
 from linli.settings import Settings
 from tickets import clocks, sight, subscribers
-from tickets.api import departments, files, pages, places, tickets, whistles, wishes
+from tickets.api import (
+    case_parts,
+    case_teams,
+    cases,
+    departments,
+    files,
+    moves,
+    pages,
+    places,
+    tickets,
+    whistles,
+    wishes,
+)
 from tickets.files import Store
 from tickets.operations.files import SWEEP, sweep
 
@@ -23,13 +36,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         "tickets",
         settings,
         routers=[
+            moves.router,
             tickets.router,
             files.router,
             places.router,
             pages.router,
             wishes.router,
+            case_teams.router,
+            cases.router,
+            case_parts.router,
             departments.router,
             whistles.router,
+            personal.router("tickets"),
         ],
         subscriptions=subscribers.subscriptions,
         publishes=[event for event in catalogue() if event.publisher == "tickets"],

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from linli import units
 from linli.problems import Conflict, Forbidden
 from linli.security import Principal
 
@@ -40,6 +41,13 @@ class Level(StrEnum):
     STREET = "street"
     DISTRICT = "district"
 
+    @classmethod
+    def of(cls, unit: int) -> "Level":
+        """Give the level that a unit is of, or in."""
+        return {units.Level.DISTRICT: cls.DISTRICT, units.Level.STREET: cls.STREET}.get(
+            units.level(unit), cls.COMMUNITY
+        )
+
     @property
     def above(self) -> "Level | None":
         """The level that it is raised to."""
@@ -64,6 +72,7 @@ class Move(StrEnum):
     CLOSE = "close"
     REOPEN = "reopen"
     RATE = "rate"
+    POORLY_RATED = "poorly_rated"
     WITHDRAW = "withdraw"
     FOLD = "fold"
     SPLIT = "split"
@@ -73,6 +82,7 @@ class Move(StrEnum):
     SOLVE_OVERDUE = "solve_overdue"
     STREET_OVERDUE = "street_overdue"
     DISTRICT_OVERDUE = "district_overdue"
+    CASE = "case"
     WHISTLE = "whistle"
     REPORT = "report"
     REPORT_MISSED = "report_missed"
@@ -180,6 +190,10 @@ class Rule:
 
 
 _AT_WORK: Final = frozenset({State.OPEN, State.ASSIGNED})
+POOR: Final = 3
+"""A rating under this takes the ticket up again (不满意重办)."""
+TAKEN_UP: Final = 2
+"""How often at the most."""
 _UNSOLVED: Final = {Outcome.WITHDRAWN.value, Outcome.DUPLICATE.value}
 
 MOVES: Final[dict[Move, Rule]] = {
@@ -198,11 +212,20 @@ MOVES: Final[dict[Move, Rule]] = {
         ("rating",),
         lambda ticket: ticket.rating is None and ticket.parent is None and ticket.outcome not in _UNSOLVED,
     ),
+    # Once by itself; the second time it also goes up a level; after that it is only kept.
+    Move.POORLY_RATED: Rule(
+        frozenset({State.CLOSED}),
+        None,
+        NOBODY,
+        only=lambda ticket: ticket.rating is not None and ticket.rating < POOR and ticket.reopened < TAKEN_UP,
+        at_work=True,
+    ),
     Move.WITHDRAW: Rule(_AT_WORK | {State.WAITING}, State.CLOSED, REPORTER),
     Move.FOLD: Rule(_AT_WORK | {State.WAITING}, State.CLOSED, MANAGER, ("into",), lambda ticket: ticket.parent is None),
     Move.SPLIT: Rule(_AT_WORK, State.SPLIT, MANAGER, ("parts",), lambda ticket: ticket.parent is None),
     Move.PARTS_DONE: Rule(frozenset({State.SPLIT}), State.RESOLVED, NOBODY),
     Move.WHISTLE: Rule(_AT_WORK | {State.WAITING}, None, MANAGER, ("departments",)),
+    Move.CASE: Rule(_AT_WORK | {State.WAITING, State.RESOLVED}, None, MANAGER, ("grade",)),
     Move.NOTE: Rule(frozenset(State), None, ANYBODY, ("note",)),
 }
 """The whole life of a ticket, but for what time does: `CLOCKS`."""

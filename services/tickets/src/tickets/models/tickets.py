@@ -1,6 +1,7 @@
 """Tables of the tickets service: a ticket, its trail, who follows it, and who may be given it."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -13,10 +14,30 @@ from sqlalchemy.orm.attributes import flag_modified
 from linli.models import Base, Placed, Versioned
 from linli.problems import Conflict
 from linli.security import Principal
+from tickets.models.clocks import Clocked
 from tickets.models.moves import CLOCKS, MOVES, Clock, IllegalMove, Level, Move, Names, NotYours, Outcome, State
 
 _SIZE: Final = {Level.COMMUNITY: 10**6, Level.STREET: 10**9, Level.DISTRICT: 10**12}
 """How many units lie in one of a level."""
+
+
+class Source(StrEnum):
+    """How a report came (来源)."""
+
+    APP = "app"
+    HOTLINE = "hotline"
+    PATROL = "patrol"
+    OPEN311 = "open311"
+    QR = "qr"
+
+
+class SubjectKind(StrEnum):
+    """What a ticket may be about (对象)."""
+
+    RESIDENT = "resident"
+    HOUSEHOLD = "household"
+    ORGANISATION = "organisation"
+    PLACE = "place"
 
 
 class TicketAlreadyAssigned(Conflict):
@@ -33,7 +54,7 @@ class AlreadyRated(Conflict):
     detail_zh = "该工单已评价，只能评价一次。"
 
 
-class Ticket(Placed, Versioned, Base):
+class Ticket(Clocked, Placed, Versioned, Base):
     """A report of a resident (诉求), and its way to an answer.
 
     Attributes:
@@ -42,12 +63,12 @@ class Ticket(Placed, Versioned, Base):
         outcome: how it ended; None while it runs, and when a version closed it that told no outcomes apart.
         confirmed: whether the outcome is the reporter's own word.
         reopened: how often it was.
+        followers: how many have reported the same.
         parent: the ticket that it is a part of.
         folded_into: the ticket that it is a duplicate of.
-        source: how it came: app, hotline (热线), patrol (巡查), open311, qr.
+        source: how it came.
         reference: its number there.
         answers: what the category's form asked for.
-        clocks: of each that runs or waits: the working minutes it had, and since when, null while it waits.
     """
 
     __tablename__ = "ticket"
@@ -74,6 +95,7 @@ class Ticket(Placed, Versioned, Base):
     outcome: Mapped[str | None]
     confirmed: Mapped[bool] = mapped_column(default=False)
     reopened: Mapped[int] = mapped_column(SmallInteger, default=0)
+    followers: Mapped[int] = mapped_column(SmallInteger, default=0)
     parent: Mapped[UUID | None]
     folded_into: Mapped[UUID | None]
     source: Mapped[str] = mapped_column(default="app")
@@ -83,12 +105,7 @@ class Ticket(Placed, Versioned, Base):
     subject_kind: Mapped[str | None]
     subject: Mapped[str | None]
     answers: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    clocks: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     opened_at: Mapped[datetime]
-    answer_due_at: Mapped[datetime | None]
-    solve_due_at: Mapped[datetime | None]
-    level_due_at: Mapped[datetime | None]
-    confirm_due_at: Mapped[datetime | None]
     resolved_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
 
@@ -120,7 +137,7 @@ class Ticket(Placed, Versioned, Base):
         """Count a step among the ticket's changes that no column shows."""
         flag_modified(self, "state")
 
-    def possible(self, caller: Principal | None = None) -> list[Move]:
+    def legal_moves(self, caller: Principal | None = None) -> list[Move]:
         """List the moves that are legal now, for somebody or at all."""
         return [
             move for move, rule in MOVES.items() if rule.legal(self) and (caller is None or rule.who.is_(caller, self))
@@ -137,7 +154,7 @@ class Ticket(Placed, Versioned, Base):
         if caller is not None and not rule.who.is_(caller, self):
             raise NotYours(who=rule.who.name, move=move.value, permission=rule.who.permission)
         if not rule.legal(self):
-            raise IllegalMove(state=self.state, move=move.value, possible=Names(self.possible()))
+            raise IllegalMove(state=self.state, move=move.value, possible=Names(self.legal_moves()))
         if rule.at_work:
             self.state = (State.ASSIGNED if self.assignee else State.OPEN).value
         elif rule.after is not None:
@@ -180,16 +197,14 @@ class Ticket(Placed, Versioned, Base):
         self.confirmed = move is Move.CLOSE and caller is not None and caller.id == self.reporter
         self.closed_at = datetime.now(UTC)
 
-    def reopen(self, caller: Principal | None) -> None:
+    def reopen(self, move: Move, caller: Principal | None) -> None:
         """Take the ticket up again, with whoever had it.
 
         Raises:
             NotYours: 403.
             IllegalMove: 409.
         """
-        if caller is None:  # a poor rating takes up what was closed
-            self.state = State.RESOLVED.value
-        self.move(Move.REOPEN, caller)
+        self.move(move, caller)
         self.reopened += 1
         self.resolved_by = self.resolved_at = self.closed_at = self.outcome = self.rating = None
         self.confirmed = False

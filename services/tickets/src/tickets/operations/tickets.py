@@ -1,30 +1,34 @@
-"""Use cases of tickets: one function each, inside the caller's transaction."""
+"""Use cases of tickets: taken in, found, given to somebody, and talked about; each inside the caller's transaction."""
 
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime, timedelta
-from typing import cast
+from datetime import UTC, datetime
+from typing import Any, Final, TypedDict, Unpack
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Exists, Select, and_, exists, select, tuple_
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
-from linli.db import NOBODY, require_unit
 from linli.events.tickets import (
     SUPERVISORS,
+    TicketAnswered,
     TicketAssigned,
-    TicketClosed,
+    TicketNoted,
     TicketOpened,
-    TicketOverdue,
-    TicketRated,
-    TicketResolved,
+    TicketWaiting,
 )
 from linli.outbox import publish
-from linli.problems import NotFound
+from linli.problems import Conflict, Forbidden, NotFound, Unprocessable
 from linli.security import Principal
 from linli.telemetry import trace_id
-from tickets.models.moves import Clock, Level, Move, Outcome, State
-from tickets.models.tickets import Entry, KnownAssignment, Ticket
+from tickets.models.categories import check_answers
+from tickets.models.moves import Clock, Level, Move, State
+from tickets.models.tickets import Entry, KnownAssignment, Source, Ticket
+from tickets.operations.rules import Rules, rules_at, rules_of
+
+LATE: Final = (Clock.ANSWER, Clock.SOLVE, Clock.STREET, Clock.DISTRICT)
+"""The clocks that make a ticket overdue."""
 
 
 class NobodyThere(NotFound):
@@ -34,45 +38,105 @@ class NobodyThere(NotFound):
     detail_zh = "{assignee} 没有覆盖单元 {unit} 的在岗任职。"
 
 
+class ReferenceTaken(Conflict):
+    """A ticket came from {source} as {reference} before."""
+
+    title_zh = "外部编号重复"
+    detail_zh = "来源 {source} 的编号 {reference} 已有工单。"
+
+
+class Particulars(TypedDict, total=False):
+    """What a report may say besides.
+
+    Attributes:
+        source: how it came (来源).
+        reference: its number there.
+        latitude: where exactly, with the longitude.
+        subject_kind: what it is about: `resident`, `household`, `organisation` or `place`, by its id in `subject`.
+        answers: what the category's form asks for.
+    """
+
+    source: str
+    reference: str | None
+    latitude: float | None
+    longitude: float | None
+    subject_kind: str | None
+    subject: str | None
+    answers: dict[str, Any] | None
+
+
 async def open_ticket(  # noqa: PLR0913 a report is these facts
-    session: AsyncSession, caller: Principal, *, unit: int, title: str, description: str, category: str
+    session: AsyncSession,
+    caller: Principal,
+    *,
+    unit: int,
+    title: str,
+    description: str,
+    category: str,
+    **particulars: Unpack[Particulars],
 ) -> Ticket:
     """Take in a report (上报).
 
     Raises:
         OutsideScope: 403, for a unit the caller does not cover.
+        Forbidden: 403, for a resident who gives himself out as the hotline.
         UnknownUnit: 422.
+        Unprocessable: 422, for a category out of use, or answers that its form does not ask for.
+        ReferenceTaken: 409.
     """
     caller.must_cover(unit)
-    await require_unit(session, unit)
-    ticket = Ticket(
-        district=units.district(unit),
-        unit=unit,
-        title=title,
-        description=description,
-        category=category,
-        state=State.OPEN.value,
-        reporter=caller.id,
-        opened_at=datetime.now(UTC),
-    )
+    if particulars.get("source") in {Source.HOTLINE, Source.PATROL} and caller.scope.role == "linli_person":
+        raise Forbidden(permission="tickets.resolve")
+    rules = await rules_at(session, unit)
+    kind = rules.kind(category)
+    if not kind.active:
+        raise Unprocessable(errors=[_CATEGORY])
+    check_answers(kind, particulars.get("answers"))
+    ticket = Ticket(unit=unit, title=title, description=description, category=category, **particulars)
+    await take_in(session, ticket, rules, caller.id)
+    return ticket
+
+
+async def take_in(session: AsyncSession, ticket: Ticket, rules: Rules, reporter: UUID) -> None:
+    """Begin a ticket's life, as its category lays down; what is set already stays.
+
+    Raises:
+        ReferenceTaken: 409.
+    """
+    kind = rules.kind(ticket.category)
+    ticket.district = units.district(ticket.unit)
+    ticket.state = State.OPEN.value
+    ticket.level = max(Level(kind.level), Level.of(ticket.unit), key=list(Level).index).value
+    ticket.department = ticket.department or kind.department
+    ticket.visibility = kind.visibility
+    ticket.reporter = reporter
+    ticket.opened_at = datetime.now(UTC)
     due = {
-        clock.value: ticket.opened_at + timedelta(days=days) for clock, days in ((Clock.ANSWER, 1), (Clock.SOLVE, 7))
+        clock.value: ticket.run(clock, kind.minutes[clock], ticket.opened_at, rules.calendar)
+        for clock in (Clock.ANSWER, Clock.SOLVE)
     }
-    ticket.answer_due_at, ticket.solve_due_at = due.values()
     session.add(ticket)
-    await enter(session, ticket, Move.OPEN, caller.id, None)
-    await timers.set(session, aggregate=ticket.id, unit=unit, due=due)
+    try:
+        await enter(session, ticket, Move.OPEN, reporter, None)
+    except IntegrityError as error:
+        if "uq_ticket_reference" in str(error.orig):
+            raise ReferenceTaken(source=ticket.source, reference=ticket.reference) from error
+        raise
+    await timers.set(session, aggregate=ticket.id, unit=ticket.unit, due=due)
     await publish(
         session,
         TicketOpened(
             ticket=ticket.id,
-            unit=unit,
+            unit=ticket.unit,
             sequence=ticket.version,
-            reporter=ticket.reporter,
-            category=category,
+            reporter=reporter,
+            category=ticket.category,
+            parent=ticket.parent,
         ),
     )
-    return ticket
+
+
+_CATEGORY: Final = {"pointer": "#/category", "detail": "this category is out of use", "detail_zh": "该类别已停用"}
 
 
 async def find_ticket(session: AsyncSession, ticket_id: UUID, *, to_change: bool = False) -> Ticket:
@@ -88,21 +152,16 @@ async def find_ticket(session: AsyncSession, ticket_id: UUID, *, to_change: bool
     return ticket
 
 
-def tickets_within(
-    unit: int | None, state: State | None, assignee: UUID | None, reporter: UUID | None, *, overdue: bool = False
-) -> Select[tuple[Ticket]]:
-    """Select tickets by where they are, how they stand, whose they are, and whether a clock has run out on them."""
+def tickets_within(unit: int | None, *, overdue: bool = False, **equal: UUID | str | None) -> Select[tuple[Ticket]]:
+    """Select tickets by where they are, whether a clock has run out on them, and what their columns hold."""
     statement = select(Ticket)
     if unit is not None:
         statement = statement.where(Ticket.unit.between(*units.span(unit)))
-    if state is not None:
-        statement = statement.where(Ticket.state == state.value)
-    if assignee is not None:
-        statement = statement.where(Ticket.assignee == assignee)
-    if reporter is not None:
-        statement = statement.where(Ticket.reporter == reporter)
+    for name, value in equal.items():
+        if value is not None:
+            statement = statement.where(getattr(Ticket, name) == value)
     if overdue:
-        statement = statement.where(tuple_(Ticket.district, Ticket.id).in_(timers.overdue(*Clock)))
+        statement = statement.where(tuple_(Ticket.district, Ticket.id).in_(timers.overdue(*LATE)))
     return statement
 
 
@@ -115,17 +174,21 @@ def entries_of(ticket: Ticket) -> Select[tuple[Entry]]:
 async def assign_ticket(
     session: AsyncSession, caller: Principal, ticket: Ticket, assignee: UUID, note: str | None
 ) -> None:
-    """Give a ticket to somebody who answers for it (派单).
+    """Give a ticket to somebody who answers for it (派单): whoever manages the unit that it is with.
 
     Raises:
         NobodyThere: 404, when the assignee has no active assignment that covers the ticket's unit.
+        NotYours: 403.
         IllegalMove: 409.
+        TicketAlreadyAssigned: 409.
     """
+    answered = (Clock.ANSWER, Clock.STREET, Clock.DISTRICT)
     ticket.assign(caller, assignee)
+    ticket.stop(answered)
     if not await session.scalar(select(_answers_for(ticket, assignee))):
         raise NobodyThere(assignee=str(assignee), unit=units.short(ticket.unit), errors=[_ASSIGNEE])
-    await enter(session, ticket, Move.ASSIGN, caller.id, note)
-    await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=[Clock.ANSWER])
+    await enter(session, ticket, Move.ASSIGN, caller.id, note, assignee=str(assignee))
+    await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=answered)
     await publish(
         session,
         TicketAssigned(
@@ -139,7 +202,7 @@ async def assign_ticket(
     )
 
 
-_ASSIGNEE = {
+_ASSIGNEE: Final = {
     "pointer": "#/assignee",
     "detail": "no active assignment covers the ticket's unit",
     "detail_zh": "没有覆盖该工单单元的在岗任职",
@@ -164,97 +227,85 @@ def _in_office(ticket: Ticket, roles: AbstractSet[str]) -> ColumnElement[bool]:
     )
 
 
-async def resolve_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None) -> None:
-    """Say that the matter is dealt with (办结): the assignee, or one who may assign.
+async def supervisors_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
+    """List who sees to it that a ticket goes on (负责人), in office at the level that answers for it now."""
+    roles = {KnownAssignment.SUPERVISING[Level(ticket.level)]}
+    found = select(KnownAssignment.staff).where(_in_office(ticket, roles)).distinct().order_by(KnownAssignment.staff)
+    return tuple(await session.scalars(found.limit(SUPERVISORS)))
+
+
+async def ask_reporter(session: AsyncSession, caller: Principal, ticket: Ticket, note: str) -> None:
+    """Ask the reporter for something (等待诉求人): the clocks stand still until he answers.
 
     Raises:
         NotYours: 403.
         IllegalMove: 409.
     """
-    ticket.resolve(caller, caller.id)
-    await enter(session, ticket, Move.RESOLVE, caller.id, note)
-    await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
+    ticket.move(Move.ASK, caller)
+    rules = await rules_of(session, ticket.district)
+    paused = ticket.pause(datetime.now(UTC), rules.calendar)
+    await enter(session, ticket, Move.ASK, caller.id, note)
+    await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=paused)
     await publish(
         session,
-        TicketResolved(
+        TicketWaiting(
             ticket=ticket.id,
             unit=ticket.unit,
             sequence=ticket.version,
             reporter=ticket.reporter,
             assignee=ticket.assignee,
-            resolved_by=caller.id,
+            asked_by=caller.id,
         ),
     )
 
 
-async def close_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None) -> None:
-    """End a resolved ticket (结案): its reporter, or one who may assign.
+async def answer_for_reporter(session: AsyncSession, caller: Principal, ticket: Ticket, note: str) -> None:
+    """Say what the reporter was asked for (补充答复), he or who manages the ticket's unit; the clocks go on.
 
     Raises:
         NotYours: 403.
         IllegalMove: 409.
     """
-    ticket.close(Move.CLOSE, caller, Outcome.FIXED)
-    await enter(session, ticket, Move.CLOSE, caller.id, note)
+    ticket.move(Move.ANSWER, caller)
+    rules = await rules_of(session, ticket.district)
+    due = ticket.go_on(datetime.now(UTC), rules.calendar)
+    await enter(session, ticket, Move.ANSWER, caller.id, note)
+    if due:
+        await timers.set(session, aggregate=ticket.id, unit=ticket.unit, due=due)
     await publish(
         session,
-        TicketClosed(
+        TicketAnswered(
             ticket=ticket.id,
             unit=ticket.unit,
             sequence=ticket.version,
             reporter=ticket.reporter,
             assignee=ticket.assignee,
-            closed_by=caller.id,
+            answered_by=caller.id,
         ),
     )
 
 
-async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, rating: int, note: str | None) -> None:
-    """Say how well the matter was answered (评价), 1 to 5.
+async def note_ticket(
+    session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None, **facts: object
+) -> None:
+    """Add a word to a ticket (补充说明), whatever its state.
 
     Raises:
-        NotYours: 403, for anybody but the reporter.
-        IllegalMove: 409, before it is closed.
-        AlreadyRated: 409.
+        NotYours: 403.
     """
-    ticket.rate(caller, rating)
-    await enter(session, ticket, Move.RATE, caller.id, note)
+    ticket.move(Move.NOTE, caller)
+    await enter(session, ticket, Move.NOTE, caller.id, note, **facts)
     await publish(
         session,
-        TicketRated(
-            ticket=ticket.id,
-            unit=ticket.unit,
-            sequence=ticket.version,
-            reporter=ticket.reporter,
-            resolved_by=cast("UUID", ticket.resolved_by),  # a closed ticket has one: ck_ticket_resolved
-            rating=rating,
-        ),
-    )
-
-
-async def run_out(session: AsyncSession, ticket_id: UUID, clock: Clock, due_at: datetime) -> bool:
-    """Note that a clock has run out (超时) and tell of it; tells whether the ticket was still waiting."""
-    ticket = await find_ticket(session, ticket_id, to_change=True)
-    if not ticket.is_waiting(clock):
-        return False
-    ticket.touch()
-    await enter(session, ticket, clock.overdue, NOBODY, None)
-    in_office = _in_office(ticket, {KnownAssignment.SUPERVISING[Level(ticket.level)]})
-    supervisors = select(KnownAssignment.staff).where(in_office).distinct().order_by(KnownAssignment.staff)
-    await publish(
-        session,
-        TicketOverdue(
+        TicketNoted(
             ticket=ticket.id,
             unit=ticket.unit,
             sequence=ticket.version,
             reporter=ticket.reporter,
             assignee=ticket.assignee,
-            supervisors=tuple(await session.scalars(supervisors.limit(SUPERVISORS))),
-            clock=clock.value,
-            due_at=due_at,
+            noted_by=caller.id,
         ),
     )
-    return True
 
 
 async def enter(

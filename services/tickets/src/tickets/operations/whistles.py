@@ -248,7 +248,7 @@ async def _must_answer(session: AsyncSession, caller: Principal, whistle: Whistl
 
 def _must_run(ticket: Ticket, move: Move) -> None:
     if ticket.state == State.CLOSED:
-        raise IllegalMove(state=ticket.state, move=move.value, possible=Names(ticket.possible()))
+        raise IllegalMove(state=ticket.state, move=move.value, possible=Names(ticket.legal_moves()))
 
 
 async def _enter(session: AsyncSession, call: Call, move: Move, actor: UUID, note: str | None) -> None:

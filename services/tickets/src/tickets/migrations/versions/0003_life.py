@@ -14,6 +14,7 @@ _WITH_DEFAULT = (
     "visibility text NOT NULL DEFAULT 'district'",
     "confirmed boolean NOT NULL DEFAULT false",
     "reopened smallint NOT NULL DEFAULT 0",
+    "followers smallint NOT NULL DEFAULT 0",
     "source text NOT NULL DEFAULT 'app'",
 )
 _COLUMNS = (
@@ -190,9 +191,19 @@ def _tickets() -> None:
     for column in ("parent", "folded_into"):
         key = f"FOREIGN KEY (district, {column}) REFERENCES ticket (district, id)"
         _hold(f"fk_ticket_{column}", key)
+    _keep_private()
     op.execute(
         "GRANT UPDATE (outcome, confirmed, reopened, level, resolved_at, resolved_by, clocks,"
         " answer_due_at, solve_due_at, level_due_at, confirm_due_at) ON ticket TO linli_person"
+    )
+
+
+def _keep_private() -> None:
+    """Show a grid worker, of what is private in his grids, only what he was given or has reported himself."""
+    his = "current_setting('app.person')::uuid"
+    op.execute(
+        "CREATE POLICY ticket_private ON ticket AS RESTRICTIVE FOR SELECT TO linli_worker"
+        f" USING (visibility <> 'private' OR assignee = {his} OR reporter = {his})"
     )
 
 
