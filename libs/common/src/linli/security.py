@@ -65,7 +65,15 @@ _COMMUNITY: Final = _GRID | {
 }
 _STREET: Final = _COMMUNITY | {"units.write", "points.rules", "audit.read", "cases.teams"}
 # A district watches what happens in it; dead letters, and who was told what, are the platform's operators' to see.
-_DISTRICT: Final = _STREET | {"apps.write", "providers.write", "traces.read", "departments.write"}
+_DISTRICT: Final = _STREET | {
+    "apps.write",
+    "providers.write",
+    "traces.read",
+    "departments.write",
+    "open311.write",
+    "categories.write",
+    "calendar.write",
+}
 
 PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "resident": frozenset(_PUBLIC | {"wishes.claim"}),

@@ -11,12 +11,17 @@ from linli.service import service
 from linli.settings import Settings
 from tickets import clocks, sight, subscribers
 from tickets.api import (
+    calendar,
     case_parts,
     case_teams,
     cases,
+    categories,
     departments,
+    figures,
     files,
     moves,
+    open311,
+    open311_keys,
     pages,
     places,
     tickets,
@@ -24,6 +29,7 @@ from tickets.api import (
     wishes,
 )
 from tickets.files import Store
+from tickets.georeport import ErrorsAsSpecified
 from tickets.operations.files import SWEEP, sweep
 
 
@@ -37,14 +43,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings,
         routers=[
             moves.router,
+            categories.router,
+            calendar.router,
             tickets.router,
             files.router,
             places.router,
             pages.router,
+            open311.router,
+            open311_keys.router,
             wishes.router,
             case_teams.router,
             cases.router,
             case_parts.router,
+            figures.router,  # before departments: one of its addresses lies below theirs
             departments.router,
             whistles.router,
             personal.router("tickets"),
@@ -56,5 +67,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.files = store
     pages.mount_assets(app)
+    app.add_middleware(ErrorsAsSpecified)
     app.state.keyring = Keyring(MasterKeys(settings.master_key.get_secret_value()))
     return app

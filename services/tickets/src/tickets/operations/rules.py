@@ -105,12 +105,18 @@ async def _read(session: AsyncSession, district: int) -> Rules:
     return Rules(Calendar({row.day: row.working for row in days}), {category.code: category for category in categories})
 
 
+async def lock_rules(session: AsyncSession, district: int) -> None:
+    """Have nobody else work by a district's rules until this transaction ends."""
+    await session.execute(_ALONE, {"district": district})
+
+
 async def change_rules(session: AsyncSession, district: int) -> Rules:
     """Have what this transaction has changed of a district's rules come into force when it commits; gives the new ones.
 
-    From here on nobody else works by the district's rules until it ends.
+    Args:
+        session: an open transaction that has locked them.
+        district: whose.
     """
-    await session.execute(_ALONE, {"district": district})
     await session.flush()
     row = {"district": district, "unit": district * 10**12, "revision": uuid4()}
     statement = insert(DistrictRules).values(row)
