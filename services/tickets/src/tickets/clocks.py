@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from linli.timers import Timer, Timers
 from tickets.models.moves import Clock
 from tickets.models.whistles import Whistle
-from tickets.operations import case_parts, whistles, wishes
+from tickets.operations import case_parts, figures, whistles, wishes
 from tickets.operations.overdue import run_out
 
 timers = Timers("tickets")
@@ -63,3 +63,10 @@ async def follow_up_due(session: AsyncSession, timer: Timer) -> bool:
 async def follow_up_overdue(session: AsyncSession, timer: Timer) -> bool:
     """Nobody has asked in time (回访超时)."""
     return await case_parts.follow_up_due(session, timer.aggregate, overdue=True)
+
+
+@timers.on(figures.FIGURES)
+async def days_ended(session: AsyncSession, timer: Timer) -> bool:
+    """Days have ended whose figures are counted once and kept (每日统计)."""
+    await figures.count_days(session, timer, timers.now())
+    return False

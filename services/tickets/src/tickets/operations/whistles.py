@@ -26,12 +26,12 @@ from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
 from tickets.calendar import Calendar
-from tickets.models.moves import IllegalMove, Level, Move, Names, State
-from tickets.models.tickets import KnownAssignment, Ticket
+from tickets.models.moves import IllegalMove, Move, Names, State
+from tickets.models.tickets import Ticket
 from tickets.models.whistles import AlreadyCalled, NotYourWhistle, Stage, Whistle
 from tickets.operations import departments as staffed
 from tickets.operations.rules import rules_of
-from tickets.operations.tickets import enter, find_ticket
+from tickets.operations.tickets import enter, find_ticket, supervisors_of
 
 
 async def blow_whistle(
@@ -205,7 +205,7 @@ async def miss(session: AsyncSession, whistle_id: UUID, due_at: datetime) -> boo
             **_about(call),
             called_by=whistle.called_by,
             members=await staffed.told(session, whistle.district, whistle.department, SUPERVISORS),
-            supervisors=await _supervisors(session, ticket),
+            supervisors=await supervisors_of(session, ticket),
             due_at=due_at,
         ),
     )
@@ -222,17 +222,6 @@ async def reschedule(session: AsyncSession, district: int, calendar: Calendar) -
         if due_at != whistle.report_due_at:
             whistle.report_due_at = due_at
             await timers.set(session, aggregate=whistle.id, unit=whistle.unit, due={Whistle.REPORT: due_at})
-
-
-async def _supervisors(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
-    """Give who sees to it, in the unit that answers for the ticket, that it goes on."""
-    in_office = select(KnownAssignment.staff).where(
-        KnownAssignment.district == ticket.district,
-        KnownAssignment.unit == ticket.handler,
-        KnownAssignment.role == KnownAssignment.SUPERVISING[Level(ticket.level)],
-        KnownAssignment.active,
-    )
-    return tuple(await session.scalars(in_office.distinct().order_by(KnownAssignment.staff).limit(SUPERVISORS)))
 
 
 async def _took(session: AsyncSession, whistle: Whistle, now: datetime) -> int:

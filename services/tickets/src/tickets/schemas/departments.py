@@ -3,14 +3,24 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from linli.schemas import In, Line, Out
 from linli.units import UnitCode
 from tickets.models.departments import REPORT_MINUTES
 
+
+def _no_address(code: str) -> str:
+    if code == "ranking":
+        raise ValueError("this is an address, take another code (该代码已被接口地址占用)")
+    return code
+
+
 DepartmentCode = Annotated[
-    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$"), Field(examples=["urban_management"])
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$"),
+    AfterValidator(_no_address),
+    Field(examples=["urban_management"]),
 ]
 
 

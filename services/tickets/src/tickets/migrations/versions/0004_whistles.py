@@ -1,5 +1,7 @@
 """Departments, whistles, and figures."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -123,12 +125,10 @@ def _whistles() -> None:
 
 
 def _figures() -> None:
-    """What each finished day came to; never changed, as the trail it is counted from never is."""
+    # What each finished day came to; never changed, as the trail that it is counted from never is.
     op.create_table(
         "ticket_daily",
-        sa.Column("district", sa.Integer, nullable=False),
-        sa.Column("unit", sa.BigInteger, nullable=False),
-        sa.Column("category", sa.String, nullable=False),
+        *_whose(),
         sa.Column("day", sa.Date, nullable=False),
         *(
             sa.Column(name, sa.Integer, nullable=False)
@@ -136,18 +136,16 @@ def _figures() -> None:
         ),
         sa.Column("answering", postgresql.ARRAY(sa.Integer), nullable=False),
         sa.Column("solving", postgresql.ARRAY(sa.Integer), nullable=False),
-        sa.PrimaryKeyConstraint("district", "day", "unit", "category", name="pk_ticket_daily"),
+        sa.PrimaryKeyConstraint("district", "day", "unit", "category", "department", "part", name="pk_ticket_daily"),
     )
     migrate.placed("ticket_daily", known=False)
     migrate.protect("ticket_daily", scoped="SELECT, INSERT")
+    # How many were open when the last of these days ended.
     op.create_table(
         "ticket_stock",
-        sa.Column("district", sa.Integer, nullable=False),
-        sa.Column("unit", sa.BigInteger, nullable=False),
-        sa.Column("category", sa.String, nullable=False),
+        *_whose(),
         sa.Column("open", sa.Integer, nullable=False),
-        sa.PrimaryKeyConstraint("district", "unit", "category", name="pk_ticket_stock"),
-        sa.CheckConstraint("open >= 0", name="ck_ticket_stock_open"),
+        sa.PrimaryKeyConstraint("district", "unit", "category", "department", "part", name="pk_ticket_stock"),
     )
     migrate.placed("ticket_stock", known=False)
     migrate.protect("ticket_stock")
@@ -160,3 +158,13 @@ def _figures() -> None:
     )
     migrate.placed("figures_until", known=False)
     migrate.protect("figures_until", by="district")
+
+
+def _whose() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("district", sa.Integer, nullable=False),
+        sa.Column("unit", sa.BigInteger, nullable=False),
+        sa.Column("category", sa.String, nullable=False),
+        sa.Column("department", sa.String, nullable=False),
+        sa.Column("part", sa.Boolean, nullable=False),
+    ]
