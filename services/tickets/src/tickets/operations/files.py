@@ -18,9 +18,9 @@ from linli.security import Principal
 from linli.timers import Timer
 from tickets.files import Store
 from tickets.models.files import MOST, File, TooManyFiles, object_name
-from tickets.models.moves import Move, NotYours
+from tickets.models.moves import NotYours
 from tickets.models.tickets import Ticket
-from tickets.operations.tickets import enter, find_ticket
+from tickets.operations.tickets import find_ticket, note_ticket
 from tickets.pictures import Content
 
 SWEEP: Final = "file"
@@ -87,8 +87,7 @@ async def add_file(session: AsyncSession, caller: Principal, ticket_id: UUID, ke
     session.add(file)
     if locate and kept.content.location:
         ticket.latitude, ticket.longitude = kept.content.location
-        ticket.touch()
-        await enter(session, ticket, Move.NOTE, caller.id, _LOCATED, file=str(file.id))
+        await note_ticket(session, caller, ticket, _LOCATED, file=str(file.id))
     await session.flush()
     await timers.cancel(session, aggregate=file.id, unit=ticket.unit, kinds=[SWEEP])
     return file
