@@ -127,7 +127,7 @@ _RANKED: Final = """
     SELECT row_number() OVER (ORDER BY {order}, department)::integer AS place, * FROM (
         SELECT department, count(*) AS called, count(reported_at) AS reported, count(missed_at) AS missed,
                count(acted_at) AS acted, count(rating) AS rated,
-               sum(weight) FILTER (WHERE reported_at <= report_due_at)::float
+               coalesce(sum(weight) FILTER (WHERE reported_at <= report_due_at), 0)::float
                    / nullif(sum(weight) FILTER (WHERE reported_at IS NOT NULL OR missed_at IS NOT NULL), 0) AS in_time,
                percentile_cont(0.5) WITHIN GROUP (ORDER BY report_took) AS reporting_median,
                percentile_cont(0.9) WITHIN GROUP (ORDER BY report_took) AS reporting_90,
@@ -141,7 +141,7 @@ _RANKED: Final = """
     ) AS department
 """
 _ORDERS: Final = {
-    Order.REPORTING: "coalesce(in_time, 0) DESC, reporting_median NULLS LAST",
+    Order.REPORTING: "in_time DESC NULLS LAST, reporting_median NULLS LAST",
     Order.SOLVING: "solving_mean NULLS LAST",
     Order.RATING: "rating DESC NULLS LAST",
 }
