@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from linli.timers import Timer, Timers
 from tickets.models.moves import Clock
 from tickets.models.whistles import Whistle
-from tickets.operations import case_parts, figures, whistles, wishes
+from tickets.operations import case_parts, errands, figures, whistles, wishes
 from tickets.operations.overdue import run_out
 
 timers = Timers("tickets")
@@ -70,3 +70,9 @@ async def days_ended(session: AsyncSession, timer: Timer) -> bool:
     """Days have ended whose figures are counted once and kept (每日统计)."""
     await figures.count_days(session, timer, timers.now())
     return False
+
+
+@timers.on(errands.NEXT_STEP)
+async def next_step_overdue(session: AsyncSession, timer: Timer) -> bool:
+    """The next step of an errand was not taken in time (代办超时)."""
+    return await errands.step_overdue(session, timer.aggregate, timer.due_at)

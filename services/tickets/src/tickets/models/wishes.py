@@ -89,6 +89,7 @@ class Wish(Placed, Versioned, Base):
     description: Mapped[str]
     state: Mapped[str] = mapped_column(default=WishState.LISTED.value)
     claimer: Mapped[UUID] = mapped_column(default=NOBODY)
+    claimed_at: Mapped[datetime | None]
     claim_due_at: Mapped[datetime | None]
     listed_at: Mapped[datetime]
     fulfilled_at: Mapped[datetime | None]
@@ -113,16 +114,16 @@ class Wish(Placed, Versioned, Base):
             raise WishTaken
         self._may(WishMove.CLAIM)
 
-    def claim(self, claimer: UUID, due_at: datetime) -> None:
+    def claim(self, claimer: UUID, at: datetime, due_at: datetime) -> None:
         """Promise to fulfil it until then (认领)."""
         self.must_be_free()
         self._move(WishMove.CLAIM)
-        self.claimer, self.claim_due_at = claimer, due_at
+        self.claimer, self.claimed_at, self.claim_due_at = claimer, at, due_at
 
     def return_to_list(self, move: WishMove) -> None:
         """End the claim: given back, run out, or said to be fulfilled when it was not (退回清单)."""
         self._move(move)
-        self.claimer, self.claim_due_at, self.fulfilled_at = NOBODY, None, None
+        self.claimer, self.claimed_at, self.claim_due_at, self.fulfilled_at = NOBODY, None, None, None
 
     def fulfil(self) -> None:
         """Say that it has come true (完成)."""

@@ -13,7 +13,7 @@ from linli.security import Principal
 from tickets.calendar import Calendar
 from tickets.models.calendar import WorkDay
 from tickets.models.moves import Clock
-from tickets.operations import whistles
+from tickets.operations import case_parts, errands, whistles, wishes
 from tickets.operations.rules import change_rules, lock_rules
 
 _BATCH: Final = 2000
@@ -65,7 +65,9 @@ async def put_day(  # noqa: PLR0913 a correction is these facts
         corrected.working, corrected.note = working, note
     rules = await change_rules(session, caller.district)
     await move_deadlines(session, caller.district, rules.calendar)
-    await whistles.reschedule(session, caller.district, rules.calendar)
+    for noun in (whistles, wishes, errands):
+        await noun.reschedule(session, caller.district, rules.calendar)
+    await case_parts.reschedule(session, caller, caller.district, rules.calendar)
     return corrected
 
 

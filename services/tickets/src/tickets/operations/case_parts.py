@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers
@@ -21,7 +21,7 @@ from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
-from tickets.calendar import DAY
+from tickets.calendar import DAY, Calendar
 from tickets.models.cases import (
     DUTIES,
     FINDINGS,
@@ -36,7 +36,7 @@ from tickets.models.cases import (
     Party,
     Side,
 )
-from tickets.operations.cases import enter
+from tickets.operations.cases import as_platform, enter
 from tickets.operations.rules import rules_of
 
 FOLLOW_UP: Final = "follow_up"
@@ -181,6 +181,19 @@ async def follow_up_due(session: AsyncSession, follow_up_id: UUID, *, overdue: b
         ),
     )
     return overdue
+
+
+async def reschedule(session: AsyncSession, caller: Principal, district: int, calendar: Calendar) -> None:
+    """Move when follow-ups are overdue, as far as they are not, to where a district's corrected calendar puts it."""
+    running = select(FollowUp.id, FollowUp.unit, FollowUp.due_at).where(
+        FollowUp.district == district,
+        FollowUp.done_at.is_(None),
+        tuple_(FollowUp.district, FollowUp.id).not_in(timers.overdue(FOLLOW_UP_OVERDUE)),
+    )
+    async with as_platform(session, caller):  # whoever keeps the calendar sees no cases
+        for row in (await session.execute(running.order_by(FollowUp.id))).all():
+            overdue_at = calendar.due_after(row.due_at, GRACE_DAYS * DAY)
+            await timers.set(session, aggregate=row.id, unit=row.unit, due={FOLLOW_UP_OVERDUE: overdue_at})
 
 
 def part_of(case: Case, kind: type[Part]) -> Select[tuple[Part]]:

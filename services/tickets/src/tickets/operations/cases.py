@@ -39,7 +39,7 @@ class AlreadyCase(Conflict):
 
 
 @asynccontextmanager
-async def _as_platform(session: AsyncSession, caller: Principal) -> AsyncIterator[None]:
+async def as_platform(session: AsyncSession, caller: Principal) -> AsyncIterator[None]:
     """Have the platform do what puts a case before a team: who opens or hands on a case need not be on that team."""
     await session.flush()
     await session.execute(_AS, {"person": str(NOBODY)})
@@ -85,7 +85,7 @@ async def open_case(  # noqa: PLR0913 a case is these facts
         opened_at=datetime.now(UTC),
     )
     try:
-        async with _as_platform(session, caller):
+        async with as_platform(session, caller):
             session.add(case)
             await enter(session, case, CaseStep.OPEN, caller.id, about=ticket, grade=grade)
     except IntegrityError as error:
@@ -165,7 +165,7 @@ async def grade_case(  # noqa: PLR0913 who grades what and why
         NoTeam: 409.
     """
     team = await pick_team(session, case.unit, grade)
-    async with _as_platform(session, caller):
+    async with as_platform(session, caller):
         case.regrade(grade, team)
         entry = await enter(session, case, CaseStep.GRADE, caller.id, grade=grade)
         await _say(session, keyring, entry, note)

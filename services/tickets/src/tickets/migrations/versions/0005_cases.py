@@ -210,6 +210,7 @@ def _errands() -> None:
         sa.Column("office", sa.Text),
         sa.Column("reference", sa.Text),
         sa.Column("result", sa.Text),
+        _at("stepped_at", nullable=False),
         _at("due_at"),
         _at("opened_at", nullable=False),
         _at("filed_at"),

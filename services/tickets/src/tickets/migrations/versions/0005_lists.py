@@ -129,6 +129,7 @@ def _wishes() -> None:
         _needed("description", sa.Text),
         _needed("state", sa.Text),
         sa.Column("claimer", sa.Uuid, nullable=False, server_default=sa.text(_NOBODY)),
+        _at("claimed_at"),
         _at("claim_due_at"),
         _at("listed_at", nullable=False),
         _at("fulfilled_at"),
@@ -138,12 +139,13 @@ def _wishes() -> None:
         _one_of("wish", "state", "listed", "claimed", "fulfilled", "confirmed", "withdrawn"),
         _check("wish", "claimed", f"(state IN ('listed', 'withdrawn')) = (claimer = {_NOBODY})"),
         _check("wish", "claim_due", "(state = 'claimed') = (claim_due_at IS NOT NULL)"),
+        _check("wish", "claimed_at", "(state IN ('listed', 'withdrawn')) = (claimed_at IS NULL)"),
         _check("wish", "fulfilled", "(state IN ('fulfilled', 'confirmed')) = (fulfilled_at IS NOT NULL)"),
         _check("wish", "confirmed", "(state = 'confirmed') = (confirmed_at IS NOT NULL)"),
     )
     op.create_index("ix_wish_unit", "wish", ["unit", "id"])
     op.create_index("ix_wish_claimer", "wish", ["claimer", "id"])
-    step = "state, claimer, claim_due_at, fulfilled_at, confirmed_at, version"
+    step = "state, claimer, claimed_at, claim_due_at, fulfilled_at, confirmed_at, version"
     rights = f"SELECT, INSERT, UPDATE ({step})"
     migrate.protect("wish", worker=rights, person=rights)
     # Who wished stands apart from what everybody reads; the claimer sees it while he is the claimer, by the key.
