@@ -13,7 +13,7 @@ from services.tickets.tests.test_departments import DISTRICT, join, made
 from linli import clockwork
 from linli.testing import Running, eventually
 from tickets import clocks
-from tickets.calendar import Calendar
+from tickets.calendar import ZONE, Calendar
 
 Answer = dict[str, Any]
 
@@ -118,6 +118,25 @@ async def test_a_department_that_does_not_report_in_time_has_missed_it_and_may_s
     assert (late.json()["state"], late.json()["missed_at"]) == ("reported", seen["missed_at"])
     wait(timedelta(days=30))
     assert len(await told(tickets, ticket, "whistle_missed")) == 1
+
+
+async def test_a_corrected_calendar_moves_when_a_department_must_report(tickets: Running) -> None:
+    await staffed(tickets, "moved", report_minutes=8 * 60)
+    ticket = await opened(tickets)
+    (whistle,) = await called(tickets, ticket, "moved")
+    due = datetime.fromisoformat(whistle["report_due_at"])
+    off = due.astimezone(ZONE).date()
+    admin = tickets.client("district_admin", DISTRICT)
+    answer = await admin.put(f"/tickets/v1/calendar/{off}", json={"working": False, "note": "台风停工"})
+    assert answer.status_code == 200, answer.text
+    seen = (await admin.get(f"/tickets/v1/whistles/{whistle['id']}")).json()
+    moved = Calendar({off: False}).due_after(datetime.fromisoformat(whistle["called_at"]), 8 * 60)
+    assert datetime.fromisoformat(seen["report_due_at"]) == moved > due
+    kept = await tickets.database.fetchval("SELECT due_at FROM timer WHERE aggregate = $1", UUID(whistle["id"]))
+    assert kept == moved
+    etag = {"If-Match": answer.headers["etag"]}
+    undone = await admin.put(f"/tickets/v1/calendar/{off}", json={"working": True, "note": "恢复"}, headers=etag)
+    assert undone.status_code == 200, undone.text
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ subscriptions = Subscriptions("points", known_units=True)
 
 @subscriptions.on(TicketRated)
 async def award(session: AsyncSession, event: TicketRated) -> None:
-    """Give points to whoever resolved a ticket that was rated well by somebody else: nobody awards himself."""
+    """Give points to whoever resolved a ticket that was rated well by somebody else: nobody awards himself.
+
+    A ticket that was reopened is rated anew; it earns points once, and what it has earned is not taken back.
+    """
     if event.reporter == event.resolved_by:
         return
     await operations.award_for_rating(

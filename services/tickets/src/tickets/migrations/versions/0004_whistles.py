@@ -151,7 +151,7 @@ def _figures() -> None:
     migrate.protect("ticket_stock")
     op.create_table(
         "figures_until",
-        sa.Column("district", sa.Integer, nullable=False),
+        sa.Column("district", sa.Integer, autoincrement=False, nullable=False),
         sa.Column("unit", sa.BigInteger, nullable=False),
         sa.Column("day", sa.Date, nullable=False),
         sa.PrimaryKeyConstraint("district", name="pk_figures_until"),
