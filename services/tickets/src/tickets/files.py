@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _THUMBNAIL: Final = ".thumbnail"
 _WITHIN: Final = timedelta(seconds=15)
+_WAIT: Final = 20.0
 
 
 class NoPlaceForFiles(Unavailable):
@@ -58,6 +59,28 @@ class Store:
             self._store = LocalStore(self._folder, mkdir=True)
         # Drawing a picture anew takes memory: one at a time, and nobody holds a connection while he waits.
         self._drawing = asyncio.Semaphore(1)
+        # What is being received lies in /tmp, where a container has room for six of the largest.
+        self._receiving = asyncio.Semaphore(5)
+
+    @asynccontextmanager
+    async def receiving(self) -> AsyncIterator[None]:
+        """Wait until there is room to receive a file.
+
+        Raises:
+            NoPlaceForFiles: 503.
+            Unavailable: 503, when others are still being received.
+        """
+        if self._store is None:
+            raise NoPlaceForFiles
+        try:
+            async with asyncio.timeout(_WAIT):
+                await self._receiving.acquire()
+        except TimeoutError:
+            raise Unavailable from None
+        try:
+            yield
+        finally:
+            self._receiving.release()
 
     async def keep(self, name: str, file: BinaryIO) -> Content:
         """Keep a file, and its thumbnail if it is a picture; they are there, whole, when this returns.

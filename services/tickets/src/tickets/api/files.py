@@ -56,7 +56,7 @@ async def _kept(request: Request, ticket_id: UUID, caller: Writer) -> operations
     async with transaction(request.app.state.sessions, caller.scope) as session:
         ticket = await operations.announce_file(session, ticket_id, file_id)
     store: Store = request.app.state.files
-    async with _received(request) as file:
+    async with store.receiving(), _received(request) as file:
         content = await store.keep(object_name(ticket.district, file_id), file)
     return operations.Kept(file_id, now, content)
 

@@ -5,6 +5,7 @@ himself (email, device_id, account_id, first_name, last_name, phone) is taken an
 """
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -85,14 +86,17 @@ Seen = Annotated[_Seen, Depends(_seen, scope="function")]
 """What everybody may see of a jurisdiction, in a transaction that sees no other."""
 
 
-async def _given(request: Request) -> FormData:
-    try:
-        return await request.form(max_fields=_FIELDS, max_files=1, max_part_size=_FIELD)
-    except HTTPException as error:
-        raise BadRequest(reason="the form is damaged, or has too many or too long fields (表单无效)") from error
+async def _given(request: Request) -> AsyncIterator[FormData]:
+    async with AsyncExitStack() as stack:
+        form = request.form(max_fields=_FIELDS, max_files=1, max_part_size=_FIELD)
+        try:
+            given = await stack.enter_async_context(form)
+        except HTTPException as error:
+            raise BadRequest(reason="the form is damaged, or has too many or too long fields (表单无效)") from error
+        yield given
 
 
-Given = Annotated[FormData, Depends(_given)]
+Given = Annotated[FormData, Depends(_given, scope="function")]
 """The fields of a form: the specification says urlencoded, and clients also send what carries files."""
 
 

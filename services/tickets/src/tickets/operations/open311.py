@@ -109,7 +109,7 @@ async def shown(session: AsyncSession, unit: int, statement: Select[tuple[Ticket
     return [_shown(ticket, updated, described.get(ticket.category), names) for ticket, updated in rows]
 
 
-async def _names(session: AsyncSession, unit: int, rows: Iterable[tuple[Ticket, datetime]]) -> dict[int, str]:
+async def _names(session: AsyncSession, unit: int, rows: Iterable[tuple[Ticket, datetime | None]]) -> dict[int, str]:
     wanted = {one for ticket, _ in rows for one in (_community(ticket.unit), ticket.handler)}
     found = select(KnownUnit.unit, KnownUnit.name).where(
         KnownUnit.district == units.district(unit), KnownUnit.unit.in_(wanted)
@@ -117,7 +117,9 @@ async def _names(session: AsyncSession, unit: int, rows: Iterable[tuple[Ticket, 
     return dict((await session.execute(found)).tuples().all()) if wanted else {}
 
 
-def _shown(ticket: Ticket, updated: datetime, category: Category | None, names: Mapping[int, str]) -> ServiceRequest:
+def _shown(
+    ticket: Ticket, updated: datetime | None, category: Category | None, names: Mapping[int, str]
+) -> ServiceRequest:
     said_to_all = ticket.source == SOURCE
     where = _community(ticket.unit)
     return ServiceRequest(
@@ -130,7 +132,7 @@ def _shown(ticket: Ticket, updated: datetime, category: Category | None, names: 
         agency_responsible=names.get(ticket.handler),
         service_notice=None,
         requested_datetime=ticket.opened_at,
-        updated_datetime=ticket.closed_at or updated,
+        updated_datetime=ticket.closed_at or updated or ticket.opened_at,
         expected_datetime=ticket.solve_due_at if ticket.state != State.CLOSED.value else None,
         address=names.get(where),
         address_id=units.short(where),

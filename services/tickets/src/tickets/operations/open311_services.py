@@ -89,11 +89,11 @@ async def find_service(session: AsyncSession, unit: int, code: str | None) -> Ca
 def definition(category: Category) -> ServiceDefinition:
     """Say what is asked for, from the category's form."""
     required = (category.form or {}).get("required", ())
+    asked = sorted(_properties(category).items(), key=lambda one: one[0] not in required)
     return ServiceDefinition(
         service_code=category.code,
         attributes=[
-            _attribute(code, schema, order, required=code in required)
-            for order, (code, schema) in enumerate(_properties(category).items(), 1)
+            _attribute(code, schema, order, required=code in required) for order, (code, schema) in enumerate(asked, 1)
         ],
     )
 
