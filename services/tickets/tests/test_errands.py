@@ -97,7 +97,11 @@ async def test_a_done_errand_takes_no_more_steps(tickets: Running, what: str) ->
     worker = tickets.client("grid_worker", GRID)
     errand = (await opened(worker, uuid4()))["id"]
     await step(worker, errand, "finish", result="withdrawn")
-    bodies = {"file": {"office": "中心"}, "finish": {"result": "granted"}, "papers": {"papers": ["照片"]}}
+    bodies: dict[str, dict[str, object]] = {
+        "file": {"office": "中心"},
+        "finish": {"result": "granted"},
+        "papers": {"papers": ["照片"]},
+    }
     refused = await step(worker, errand, what, **bodies.get(what, {}))
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:linli:problem:illegal-errand-step")
 

@@ -27,10 +27,12 @@ from linli.events.tickets import (
     WhistleReported,
 )
 from linli.inbox import Subscriptions
+from notifications.case_subscribers import listen
 from notifications.models import Kind
 from notifications.operations import notify, tell
 
 subscriptions = Subscriptions("notifications")
+listen(subscriptions)
 _OVERDUE = {
     "answer": Kind.TICKET_ANSWER_OVERDUE,
     "solve": Kind.TICKET_SOLVE_OVERDUE,
@@ -194,7 +196,7 @@ async def booking_cancelled(session: AsyncSession, event: BookingCancelled) -> N
 
 @subscriptions.on(PointsAwarded)
 async def points_awarded(session: AsyncSession, event: PointsAwarded) -> None:
-    """Tell the holder what he earned; it is about the ticket he earned it by, if there is one."""
-    subject = event.ticket or event.transfer
+    """Tell the holder what he earned; it is about the ticket or wish he earned it by, if there is one."""
+    subject = event.ticket or event.wish or event.transfer
     params = {"amount": event.amount, "balance": event.balance}
     await notify(session, event, subject, {event.holder: Kind.POINTS_AWARDED}, **params)

@@ -2,24 +2,18 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from notifications.case_texts import CASES
 from notifications.models import Kind
+from notifications.words import Words
 
 _CHINA: Final = timezone(timedelta(hours=8))
 """All of the country keeps one time."""
 
 
-class Words(NamedTuple):
-    """A notification in words."""
-
-    title: str
-    title_zh: str
-    body: str
-    body_zh: str
-
-
 TEMPLATES: Final[Mapping[Kind, Words]] = {
+    **CASES,
     Kind.TICKET_OPENED: Words(
         "Your report was received",
         "诉求已受理",
