@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from PIL import ExifTags, Image
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING
@@ -18,7 +20,7 @@ from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING
 from linli.testing import Running, Stage, eventually
 from tickets import clocks
 from tickets.app import create_app
-from tickets.pictures import SIDE
+from tickets.pictures import SIDE, NoSuchKind, TooManyPixels, examine
 from tickets.subscribers import subscriptions
 
 REPORT = {"unit": MICRO, "title": "楼道堆物", "description": "3号楼二楼堆放杂物，影响通行"}
@@ -120,6 +122,23 @@ async def test_the_place_of_a_photo_is_taken_only_if_the_reporter_says_so(ticket
     assert tuple(await tickets.database.fetchrow(place, ticket_id)) == (31.208333, 121.435)
     trail = (await reporter.get(f"{ticket}/timeline")).json()["items"]
     assert [step["move"] for step in trail] == ["open", "note"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(form=st.sampled_from(["JPEG", "PNG", "WEBP"]), data=st.data())
+def test_a_damaged_picture_is_refused_or_drawn_and_nothing_else(form: str, data: st.DataObject) -> None:
+    content = bytearray(photo(form, (40, 30)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(1, len(content)))
+    try:
+        kept = examine(io.BytesIO(bytes(content[:cut])))
+    except (NoSuchKind, TooManyPixels):
+        return
+    assert CAMERA.encode() not in kept.body
+    assert kept.thumbnail
+    assert max(Image.open(io.BytesIO(kept.thumbnail)).size) <= 320
 
 
 async def test_a_photo_stands_upright(tickets: Running) -> None:

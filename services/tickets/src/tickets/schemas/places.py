@@ -1,6 +1,6 @@
 """Places with a QR code over HTTP."""
 
-from typing import Annotated, Self
+from typing import Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
@@ -8,10 +8,7 @@ from pydantic import Field, model_validator
 from linli.schemas import In, Line, Out, Text
 from linli.units import UnitCode
 from tickets.models.places import Place
-from tickets.schemas.tickets import Category
-
-Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, examples=[31.2083])]
-Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, examples=[121.435])]
+from tickets.schemas.tickets import Category, Latitude, Longitude
 
 
 class _Point(In):
