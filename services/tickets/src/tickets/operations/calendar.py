@@ -22,7 +22,7 @@ _RUNNING: Final = text(
     " (ticket.clocks -> timer.kind ->> 'minutes')::int AS minutes"
     " FROM ticket JOIN timer ON timer.district = ticket.district AND timer.aggregate = ticket.id"
     " WHERE timer.district = :district AND timer.fired_at IS NULL AND timer.kind = ANY(:kinds)"
-    " ORDER BY ticket.id FOR UPDATE OF ticket"
+    " ORDER BY ticket.id FOR NO KEY UPDATE OF ticket"
 )
 _MOVE: Final = text(
     "UPDATE timer SET due_at = new.due_at, try_at = CASE WHEN try_at IS NOT NULL THEN new.due_at END, attempts = 0"

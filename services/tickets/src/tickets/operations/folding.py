@@ -83,7 +83,7 @@ async def find_two(session: AsyncSession, ticket_id: UUID, into: UUID) -> tuple[
     Raises:
         NotFound: 404, for either.
     """
-    both = select(Ticket).where(Ticket.id.in_([ticket_id, into])).order_by(Ticket.id).with_for_update()
+    both = select(Ticket).where(Ticket.id.in_([ticket_id, into])).order_by(Ticket.id).with_for_update(key_share=True)
     found = {ticket.id: ticket for ticket in await session.scalars(both)}
     for one in (ticket_id, into):
         if one not in found:

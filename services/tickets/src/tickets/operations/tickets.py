@@ -146,7 +146,8 @@ async def find_ticket(session: AsyncSession, ticket_id: UUID, *, to_change: bool
         NotFound: 404.
     """
     statement = select(Ticket).where(Ticket.id == ticket_id)
-    ticket = await session.scalar(statement.with_for_update() if to_change else statement)
+    # Its key never changes, so that what refers to it may come meanwhile: an entry, another part of the same whole.
+    ticket = await session.scalar(statement.with_for_update(key_share=True) if to_change else statement)
     if ticket is None:
         raise NotFound(kind="ticket", id=str(ticket_id))
     return ticket
@@ -185,7 +186,7 @@ async def assign_ticket(
     answered = (Clock.ANSWER, Clock.STREET, Clock.DISTRICT)
     ticket.assign(caller, assignee)
     ticket.stop(answered)
-    if not await session.scalar(select(_answers_for(ticket, assignee))):
+    if not await session.scalar(select(_answers_for(ticket, assignee, caller))):
         raise NobodyThere(assignee=str(assignee), unit=units.short(ticket.unit), errors=[_ASSIGNEE])
     await enter(session, ticket, Move.ASSIGN, caller.id, note, assignee=str(assignee))
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=answered)
@@ -209,8 +210,13 @@ _ASSIGNEE: Final = {
 }
 
 
-def _answers_for(ticket: Ticket, staff: UUID) -> Exists:
-    return exists().where(KnownAssignment.staff == staff, _in_office(ticket, KnownAssignment.ANSWERING))
+def _answers_for(ticket: Ticket, staff: UUID, caller: Principal) -> Exists:
+    """Ask whether somebody is in office there, and not above the caller: nobody gives work to those who manage him."""
+    return exists().where(
+        KnownAssignment.staff == staff,
+        KnownAssignment.unit.between(caller.scope.lo, caller.scope.hi),
+        _in_office(ticket, KnownAssignment.ANSWERING),
+    )
 
 
 def _in_office(ticket: Ticket, roles: AbstractSet[str]) -> ColumnElement[bool]:

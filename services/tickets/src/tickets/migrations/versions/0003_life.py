@@ -71,11 +71,14 @@ def upgrade() -> None:
     op.add_column("ticket_entry", sa.Column("state", sa.String))
     op.add_column("ticket_entry", sa.Column("facts", JSONB))
     _tickets()
-    # Who holds which office is no secret; a grid worker or a resident whose step raises a ticket tells those above.
-    reach = "unit BETWEEN current_setting('app.lo')::bigint AND current_setting('app.hi')::bigint"
-    for way in ("worker", "person"):
-        migrate.policy("known_assignment", way, reach)
-        op.execute(f"GRANT SELECT ON known_assignment TO linli_{way}")
+    # Who holds which office is no secret in a district: whose step raises a ticket tells those in office above.
+    for way in ("scoped", "worker", "person"):
+        op.execute(
+            f"CREATE POLICY known_assignment_{way}_district ON known_assignment FOR SELECT TO linli_{way}"
+            " USING (district BETWEEN (current_setting('app.lo')::bigint / 1000000000000)::integer"
+            " AND (current_setting('app.hi')::bigint / 1000000000000)::integer)"
+        )
+    op.execute("GRANT SELECT ON known_assignment TO linli_worker, linli_person")
 
 
 def _categories() -> None:
