@@ -113,6 +113,7 @@ async def test_a_wish_is_read_in_its_district_and_nowhere_else(tickets: Running)
     for role, unit in (("resident", "310115"), ("street_admin", "310104004"), ("district_admin", "310115")):
         assert (await tickets.client(role, unit).get(f"{WISHES}/{wish}")).status_code == 404
         assert (await step(tickets.client(role, unit), wish, "withdraw")).status_code == 404
+    assert (await step(tickets.client("grid_worker", SIBLING), wish, "withdraw")).status_code == 403
     assert (await tickets.client("resident", "310115").post(WISHES, json=WISH)).status_code == 403
     assert (await tickets.client("resident", "310115").post(WISHES, json={**WISH, "unit": FOREIGN})).status_code == 201
 

@@ -209,13 +209,13 @@ async def deny_wish(session: AsyncSession, caller: Principal, wish: Wish) -> Non
 
 
 async def withdraw_wish(session: AsyncSession, caller: Principal, wish: Wish) -> None:
-    """Take a locked wish off the list (撤回): who wished, or the community's staff.
+    """Take a locked wish off the list (撤回): who wished, or the staff of its community.
 
     Raises:
         NotYourWish: 403.
         IllegalWishMove: 409.
     """
-    if "wishes.name" not in caller.permissions:
+    if "wishes.name" not in caller.permissions or not caller.covers(wish.unit):
         await _must_be_wisher(session, caller, wish, WishMove.WITHDRAW)
     wish.withdraw()
     await session.flush()
