@@ -1,5 +1,6 @@
 """The tickets service, put together."""
 
+import asyncio
 from functools import partial
 
 from fastapi import FastAPI
@@ -74,5 +75,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.files = store
     pages.mount_assets(app)
     app.add_middleware(ErrorsAsSpecified)
+    app.state.open311_readers = asyncio.Semaphore(open311.READERS)
     app.state.keyring = Keyring(MasterKeys(settings.master_key.get_secret_value()))
     return app

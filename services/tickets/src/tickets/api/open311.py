@@ -4,18 +4,20 @@ Reading needs no token and sees what a district has made public; reporting needs
 himself (email, device_id, account_id, first_name, last_name, phone) is taken and not kept.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from linli.db import Scope, transaction
-from linli.problems import BadRequest
+from linli.problems import BadRequest, Unavailable
 from linli.security import Principal
 from tickets.api import open311_form
 from tickets.georeport import Form, respond
@@ -37,6 +39,10 @@ from tickets.schemas.open311 import (
 )
 
 _XML: Final = {"text/xml": {"schema": {"type": "string"}}}
+READERS: Final = 3
+"""How many of those who need no token are answered at a time: connections are left for residents and staff."""
+_WAIT: Final = 5.0
+_READ_ONLY: Final = text("SET TRANSACTION READ ONLY")
 _FIELDS: Final = 200
 _FIELD: Final = 16 * 1024
 _OF_THE_REPORTER: Final = ("email", "device_id", "account_id", "first_name", "last_name", "phone")
@@ -77,13 +83,23 @@ async def _seen(
     ] = None,
 ) -> AsyncIterator[_Seen]:
     unit = services.jurisdiction(jurisdiction_id)
-    async with transaction(request.app.state.sessions, Scope.of_unit(unit)) as session:
-        await services.require_jurisdiction(session, unit)
-        yield _Seen(unit, session)
+    readers: asyncio.Semaphore = request.app.state.open311_readers
+    try:
+        async with asyncio.timeout(_WAIT):
+            await readers.acquire()
+    except TimeoutError:
+        raise Unavailable from None
+    try:
+        async with transaction(request.app.state.sessions, Scope.of_unit(unit)) as session:
+            await session.execute(_READ_ONLY)
+            await services.require_jurisdiction(session, unit)
+            yield _Seen(unit, session)
+    finally:
+        readers.release()
 
 
 Seen = Annotated[_Seen, Depends(_seen, scope="function")]
-"""What everybody may see of a jurisdiction, in a transaction that sees no other."""
+"""What everybody may see of a jurisdiction, in a transaction that sees no other, and changes nothing."""
 
 
 async def _given(request: Request) -> AsyncIterator[FormData]:
