@@ -73,6 +73,19 @@ class Timer:
     attempts: int
 
 
+_INSERT: Final = insert(_TIMER)
+# One statement for any number of rows: one with all of them in its VALUES would be compiled anew each time.
+_SET: Final = _INSERT.on_conflict_do_update(
+    index_elements=_KEY,
+    set_={
+        **{name: _INSERT.excluded[name] for name in ("unit", "due_at", "try_at")},
+        "fired_at": None,
+        "attempts": 0,
+        "error": None,
+    },
+)
+
+
 async def set(  # noqa: A001 called as `timers.set`
     session: AsyncSession, *, aggregate: UUID, unit: int, due: Mapping[str, datetime]
 ) -> None:
@@ -86,10 +99,8 @@ async def set(  # noqa: A001 called as `timers.set`
     """
     own = {"district": units.district(unit), "aggregate": aggregate, "unit": unit}
     rows = [own | {"kind": kind, "due_at": at, "try_at": at} for kind, at in due.items()]
-    statement = insert(_TIMER).values(rows)
-    moved = {name: statement.excluded[name] for name in ("unit", "due_at", "try_at")}
-    anew = {**moved, "fired_at": None, "attempts": 0, "error": None}
-    await session.execute(statement.on_conflict_do_update(index_elements=_KEY, set_=anew))
+    if rows:
+        await session.execute(_SET, rows)
 
 
 async def cancel(session: AsyncSession, *, aggregate: UUID, unit: int, kinds: Iterable[str]) -> None:
