@@ -212,7 +212,8 @@ def requests(
     schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     body = example(schema, document, own) if schema else None
     by_name = {parameter["name"]: parameter for parameter in operation.get("parameters", [])}
-    for name in names:
+    numbers = {name for name in names if by_name[name]["schema"].get("type") == "integer"}
+    for name in [name for name in names if name not in numbers]:
         values = found.units if is_unit(by_name[name]["schema"]) else [value for _, value in found.ids]
         for value in values:
             others = {other: str(example(by_name[other]["schema"], document, own, value)) for other in names}

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import Field, StrictBool, model_validator
+from pydantic import ConfigDict, Field, StrictBool, model_validator
 
 from linli.events.cases import MEMBERS
 from linli.schemas import In, Line, Moment, Out, Text
@@ -104,6 +104,8 @@ class CloseIn(In):
 
 class PartyIn(In):
     """Somebody whom the dispute is between: a registered resident's id, or a name."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"side": "applicant", "name": "林阿婆"}]})
 
     side: Side
     resident: UUID | None = None
