@@ -19,7 +19,7 @@ R = TypeVar("R", Figure, Ranked)
 FIGURES: Final = "figures"
 """The clock that counts finished days; its aggregate is the last day that it counts."""
 _FIRST_TIME: Final = UUID(int=0)
-_AT_ONCE: Final = timedelta(days=7)
+_AT_ONCE: Final = timedelta(days=3)
 """How many days are counted in one transaction, when there are many."""
 _SETTLED: Final = timedelta(minutes=30)
 """How long after midnight nothing of the day before is still to be committed: no transaction lasts so long."""

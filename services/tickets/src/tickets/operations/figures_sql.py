@@ -8,7 +8,8 @@ from sqlalchemy import text
 from tickets.models.figures import By, Order
 from tickets.models.moves import Clock
 
-# The trail is found by its ids, made in the order of time: an index by time would cost every move.
+# The trail is found by its ids, made in the order of time (their first 48 bits are milliseconds), and so are tickets:
+# an index by time would cost every move.
 # A ticket repeats another of its community's last 30 days: of the same reporter (who reports for himself) and category,
 # or about the same subject. A first assignment answers it; each resolve solves it, in all the time since its report.
 _CELLS: Final = """
@@ -40,9 +41,9 @@ _CELLS: Final = """
         for move in (Clock.ANSWER.overdue, Clock.SOLVE.overdue, Clock.STREET.overdue, Clock.DISTRICT.overdue)
     ),
     before=(
-        "o.district = t.district AND o.parent IS NULL AND o.id <> t.id AND o.unit / 1000000 = t.unit / 1000000"
-        " AND o.opened_at >= t.opened_at - interval '30 days'"
-        " AND (o.opened_at, o.id) < (t.opened_at, t.id)"
+        "o.district = t.district AND o.parent IS NULL AND o.unit / 1000000 = t.unit / 1000000 AND o.id < t.id"
+        " AND o.id >= (lpad(to_hex((extract(epoch FROM t.opened_at - interval '30 days') * 1000)::bigint), 12, '0')"
+        " || repeat('0', 20))::uuid"
     ),
     took="extract(epoch FROM e.at - t.opened_at)::integer",
 )
