@@ -74,7 +74,8 @@ async def test_few_paths_take_more() -> None:
     errors.add_handlers(app)
 
     @app.post("/{path:path}")
-    async def take(request: Request) -> int:
+    async def take(path: str, request: Request) -> int:
+        assert path
         return len(await request.body())
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
