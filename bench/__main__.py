@@ -5,19 +5,24 @@ import sys
 
 from rich.console import Console
 
-from bench import events, http, results, system
+from bench import events, http, results, system, tickets
 from bench.platform import Platform, platform
 from bench.results import Result
 from linli_cli.home import APPS
 
-_PARTS = ("system", "http", "events")
+_PARTS = ("system", "http", "events", "tickets")
 
 
 async def _measured(running: Platform, wished: list[str]) -> list[Result]:
     found: list[Result] = []
     if "system" in wished:
         found += system.idle(running, len(APPS))
-    for name, part in (("http", http.measure), ("events", events.measure), ("system", system.security)):
+    for name, part in (
+        ("http", http.measure),
+        ("events", events.measure),
+        ("tickets", tickets.measure),
+        ("system", system.security),
+    ):
         if name in wished:
             Console(stderr=True).print(f"[dim]{name} …[/]")
             found += await part(running)

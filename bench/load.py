@@ -36,30 +36,53 @@ class Load:
         return len(self.took) / self.seconds
 
 
-class _Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol):
+    """A connection that asks one thing after the other.
+
+    Attributes:
+        location: the `Location` of the last answer that had one.
+    """
+
     def __init__(self) -> None:
         self._answered: asyncio.Future[int] | None = None
         self._transport: asyncio.WriteTransport | None = None
         self._parser = httptools.HttpResponseParser(self)
+        self.location = ""
+
+    @classmethod
+    async def to(cls, port: int) -> "Connection":
+        """Connect to a port of the loopback interface."""
+        _, connection = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port)
+        return connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way out."""
         assert isinstance(transport, asyncio.WriteTransport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        """Read an answer's part."""
         self._parser.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Give up what was asked."""
         if self._answered and not self._answered.done():
             self._answered.set_exception(exc or ConnectionResetError())
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep where something was made."""
+        if name.lower() == b"location":
+            self.location = value.decode()
+
     def on_message_complete(self) -> None:
+        """Give the answer's status to who asked."""
         answered, status = self._answered, self._parser.get_status_code()
         self._parser = httptools.HttpResponseParser(self)
         if answered and not answered.done():
             answered.set_result(status)
 
     async def ask(self, request: bytes) -> int:
+        """Ask, and give the answer's status."""
         assert self._transport is not None
         self._answered = asyncio.get_running_loop().create_future()
         self._transport.write(request)
@@ -67,17 +90,19 @@ class _Connection(asyncio.Protocol):
             return await self._answered
 
     def close(self) -> None:
+        """Ask nothing more."""
         if self._transport:
             self._transport.close()
 
 
-def request(method: str, path: str, token: str = "", body: bytes = b"") -> bytes:
-    """Write a request."""
+def request(method: str, path: str, token: str = "", body: bytes = b"", **headers: str) -> bytes:
+    """Write a request; a header's name is written with underscores."""
     lines = [f"{method} {path} HTTP/1.1", "Host: bench", f"Content-Length: {len(body)}"]
     if body:
         lines.append("Content-Type: application/json")
     if token:
         lines.append(f"Authorization: Bearer {token}")
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
@@ -91,11 +116,10 @@ async def load(port: int, requests: Callable[[], bytes], *, seconds: float, conn
         connections: at the same time.
     """
     found = Load()
-    loop = asyncio.get_running_loop()
     until = time.perf_counter() + seconds
 
     async def one() -> None:
-        _, connection = await loop.create_connection(_Connection, "127.0.0.1", port)
+        connection = await Connection.to(port)
         try:
             while (began := time.perf_counter()) < until:
                 status = await connection.ask(requests())

@@ -14,7 +14,13 @@ from tests.integration.conftest import Platform, platform
 
 __all__ = ["platform"]
 
-BROWSER_TESTS = ("test_dead_letters.py", "test_sign_in.py", "test_traces.py", "test_waterfall.py")
+BROWSER_TESTS = (
+    "test_dead_letters.py",
+    "test_report_form.py",
+    "test_sign_in.py",
+    "test_traces.py",
+    "test_waterfall.py",
+)
 collect_ignore_glob = [] if os.environ.get("LINLI_BROWSER_TEST") else list(BROWSER_TESTS)
 
 _ARGUMENTS = (

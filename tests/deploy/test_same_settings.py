@@ -63,15 +63,19 @@ def test_a_service_is_told_the_same_by_the_same_names(
     in_compose = compose()["services"][service]
     shared = {key: _default(str(value)) for key, value in in_compose["environment"].items()}
     assert _targets(in_compose) == files
-    assert told.keys() - {"LINLI_POOL_SIZE"} == shared.keys()
+    # In a cluster the keys of a bucket come from a secret, and without a bucket there is no folder to share.
+    bucket = {name for name in shared if name.startswith("AWS_")}
+    assert told.keys() - {"LINLI_POOL_SIZE"} == shared.keys() - bucket
     own = {"LINLI_JWKS_URL", "LINLI_POOL_SIZE", "LINLI_OTLP_FORWARD", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"}
+    own |= {"LINLI_FILES", *bucket}
     assert {k: v for k, v in told.items() if k not in own} == {k: v for k, v in shared.items() if k not in own}
     assert int(told["LINLI_POOL_SIZE"]) == Settings.model_fields["pool_size"].default
 
     home = Home(tmp_path, 8080)
     (tmp_path / "secrets").mkdir()
     embedded = {name.lower() for name in programs.environment(home, service) if name.startswith("LINLI_")}
-    assert embedded == files | {"linli_jwks_url"}
+    kept = {"linli_files", "linli_public_url"} if service == "tickets" else set()
+    assert embedded == files | {"linli_jwks_url"} | kept
 
 
 @every_overlay
@@ -227,7 +231,7 @@ def _routes(overlay: str) -> dict[str, Any]:
             router["middlewares"] = others
         if "priority" in route:
             router["priority"] = route["priority"]
-        routers[{None: service["name"], 1: "rest", 2: "page"}[route.get("priority")]] = router
+        routers[{None: service["name"], 1: "rest", 2: "page", 1000: "form"}[route.get("priority")]] = router
     return routers
 
 

@@ -22,6 +22,10 @@ nobody may do anything else. They are read through the table that they are parts
 DEFINERS = {"event_log_roll", "telemetry_roll"}
 """Functions that make and drop the tables of days, and take nothing but a number."""
 
+TEAMS = {"case_team"}
+"""Tables that say who is on a team: no secret."""
+_ON_THE_TEAM = "((current_setting('app.person'::text))::uuid = ANY (members))"
+
 # What holds a policy: a range of units, some grids, or the caller himself.
 _HOLDS = (("app.lo", "app.hi"), ("app.grids",), ("app.person",))
 
@@ -56,6 +60,7 @@ async def _policies(connection: asyncpg.Connection) -> list[str]:
     found: list[str] = []
     seen: set[tuple[str, str, str]] = set()
     rows = await connection.fetch("SELECT * FROM pg_policies WHERE schemaname = 'public'")
+    confidential = await _confidential(connection)
     for row in rows:
         name, roles = f"{row['tablename']}.{row['policyname']}", set(row["roles"])
         if len(roles) != 1 or not roles <= WAYS | OTHERS:
@@ -67,7 +72,19 @@ async def _policies(connection: asyncpg.Connection) -> list[str]:
         seen.add((row["tablename"], role, row["cmd"]))
         if role in WAYS:
             found += _conditions(name, role, row)
+            if row["tablename"] in confidential and any(
+                _ON_THE_TEAM not in condition for condition in (row["qual"], row["with_check"]) if condition
+            ):
+                found.append(f"{name}: what is confidential is shown to others than its team")
     return found
+
+
+async def _confidential(connection: asyncpg.Connection) -> set[str]:
+    """Give the tables whose rows are for those alone whom the row itself names: cases and their parts."""
+    rows = await connection.fetch(
+        "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'members'"
+    )
+    return {row["table_name"] for row in rows} - TEAMS
 
 
 def _conditions(name: str, role: str, row: asyncpg.Record) -> list[str]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -35,9 +36,13 @@ CALLERS = {
     ("resident", "310104"): ("another district",),
 }
 """Who tries, and where nothing is theirs."""
-PUBLIC = {"centre", "session"}
+PUBLIC = {"centre", "session", "resource"}
 """Open to everybody of the district: one who lives in one street may take a course in another."""
-PUBLIC_TO_READ = re.compile(r"/bookings/v1/(centres|sessions)|/directory/v1/(units|groups|buildings)")
+PUBLIC_TO_READ = re.compile(
+    r"/bookings/v1/(centres|sessions)|/directory/v1/(units|groups|buildings)|/tickets/v1/(needs|resources|wishes)"
+)
+PEOPLE = {"served", "wisher"}
+"""Who a row is about, in a body: tickets knows no people, and the row lies where the caller may write it."""
 OF_THE_DISTRICT = {"grid_worker", "resident"}
 """Who may read where things are in the whole district; others see what they answer for."""
 
@@ -138,6 +143,22 @@ async def fill(platform: Platform, district: str, street: str) -> None:
             course = {"title": "书法", "seats": 5, **times}
             session = await made(admin, f"/bookings/v1/centres/{centre}/sessions", course)
             await made(resident, f"/bookings/v1/sessions/{session}/bookings", {})
+            await neighbourly(admin, resident, unit)
+
+
+async def neighbourly(admin: httpx.AsyncClient, resident: httpx.AsyncClient, unit: str) -> None:
+    """Make a wish, an errand, a project and a case."""
+    said = {"unit": unit, "title": "邻区事项", "description": "不应被他处改动"}
+    await made(resident, "/tickets/v1/wishes", said)
+    errand = {"unit": unit, "title": "换证", "served": str(uuid4()), "papers": ["照片"]}
+    await made(admin, "/tickets/v1/errands", errand)
+    need = await made(admin, "/tickets/v1/needs", {**said, "kind": "care"})
+    resource = await made(admin, "/tickets/v1/resources", {**said, "kind": "care"})
+    match = {"resource": resource, "steps": [{"title": "启动"}]}
+    await admin.post(f"/tickets/v1/needs/{need}/match", json=match, headers={"If-Match": "*"})
+    team = {"name": "调解队", "members": [str(uuid4())]}
+    await admin.put(f"/tickets/v1/case-teams/{unit}/1", json=team, headers={"If-Match": "*"})
+    await made(admin, "/tickets/v1/cases", {"unit": unit, "grade": 1, "summary": "邻里争执"})
 
 
 async def made(client: httpx.AsyncClient, path: str, body: Mapping[str, object]) -> str:
@@ -191,7 +212,8 @@ def requests(
     schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     body = example(schema, document, own) if schema else None
     by_name = {parameter["name"]: parameter for parameter in operation.get("parameters", [])}
-    for name in names:
+    numbers = {name for name in names if by_name[name]["schema"].get("type") == "integer"}
+    for name in [name for name in names if name not in numbers]:
         values = found.units if is_unit(by_name[name]["schema"]) else [value for _, value in found.ids]
         for value in values:
             others = {other: str(example(by_name[other]["schema"], document, own, value)) for other in names}
@@ -205,7 +227,7 @@ def requests(
         elif parameter["in"] == "query" and any(kind.get("format") == "uuid" for kind in kinds):
             yield from ({"url": path, "params": {parameter["name"]: value}} for _, value in found.ids)
     for at, unit in spots(body, schema, document) if schema else ():
-        if at[-1:] == ("id",):
+        if at[-1:] == ("id",) or PEOPLE & set(at):
             continue  # it names what is to be made, in the caller's own district; keys start with the district
         for value in found.units if unit else [value for _, value in found.ids]:
             yield {"url": path, "json": put(body, at, value)}

@@ -66,3 +66,25 @@ async def test_a_body_of_just_the_limit_is_taken(client: httpx.AsyncClient) -> N
 async def test_a_length_that_is_none_is_no_error_of_ours(client: httpx.AsyncClient, length: str) -> None:
     answer = await client.post("/raw", content=chunks([1]), headers={b"Content-Length": length.encode()})
     assert answer.status_code in {400, 413}
+
+
+async def test_few_paths_take_more() -> None:
+    app = FastAPI()
+    app.add_middleware(BodyLimit, larger={r"/files/[^/]+": 2 * BODY})
+    errors.add_handlers(app)
+
+    @app.post("/{path:path}")
+    async def take(path: str, request: Request) -> int:
+        assert path
+        return len(await request.body())
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        for path, size, status in (
+            ("/files/a", 2 * BODY, 200),
+            ("/files/a", 2 * BODY + 1, 413),
+            ("/files/a/b", BODY + 1, 413),
+            ("/other/files/a", BODY + 1, 413),
+        ):
+            announced = await client.post(path, content=b" " * size)
+            streamed = await client.post(path, content=chunks([size // 2, size - size // 2]))
+            assert (announced.status_code, streamed.status_code) == (status, status), path

@@ -18,6 +18,8 @@ PARAMS = {
     "due_at": "2026-03-01T16:30:00Z",
     "amount": 10,
     "balance": 30,
+    "times": 2,
+    "parts": 3,
 }
 
 
@@ -47,6 +49,7 @@ def test_words_carry_their_numbers_and_china_s_time() -> None:
     assert words_of(Kind.POINTS_AWARDED, PARAMS).body == "You earned 10 points and have 30 now."
     assert "5 分" in words_of(Kind.TICKET_RATED, PARAMS).body_zh
     assert set(TEMPLATES) == set(Kind)
+    assert "2026-03-02 00:30" in words_of(Kind.TICKET_RESOLVED, {"confirm_by_at": PARAMS["due_at"]}).body_zh
 
 
 @pytest.mark.parametrize(

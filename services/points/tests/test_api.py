@@ -118,7 +118,10 @@ async def test_the_list_of_rules_shows_those_set_and_what_holds_elsewhere(points
     url: str | None = "/points/v1/rules?limit=2"
     while url:
         page = await admin.get(url)
-        assert page.json()["defaults"] == [{"code": "ticket_rated", "min_rating": 4, "points": 10, "active": True}]
+        assert page.json()["defaults"] == [
+            {"code": "ticket_rated", "min_rating": 4, "points": 10, "active": True},
+            {"code": "wish_confirmed", "min_rating": 1, "points": 20, "active": True},
+        ]
         seen += [item["unit"] for item in page.json()["items"]]
         url = page.links.get("next", {}).get("url")
     assert seen == streets

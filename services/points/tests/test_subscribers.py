@@ -56,6 +56,17 @@ async def test_a_ticket_that_is_told_of_in_two_events_earns_points_once(points: 
     assert len(await awards(points, rated(worker, 5, ticket))) == 1
 
 
+async def test_a_ticket_rated_again_after_it_was_reopened_earns_points_once(points: Running) -> None:
+    first, second, ticket = uuid4(), uuid4(), uuid4()
+    poor, good = rated(first, 2, ticket), rated(second, 5, ticket)
+    await tell(points, poor, good, rated(first, 5, ticket), rated(second, 4, ticket))
+    await eventually(lambda: _done(points))
+    earned = "SELECT holder, amount FROM transfer WHERE cause = $1"
+    (transfer,) = await points.database.fetch(earned, ticket)
+    assert (transfer["holder"], transfer["amount"]) == (second, 10)
+    assert (await points.client("resident", "310104", first).get("/points/v1/me")).json()["balance"] == 0
+
+
 async def test_a_badly_rated_ticket_earns_nothing(points: Running) -> None:
     worker = uuid4()
     await tell(points, rated(worker, 3))

@@ -47,6 +47,8 @@ class Scope:
         hi: highest unit of the range.
         grids: grids a worker sees.
         person: who acts; a resident's own rows are his by this id.
+        called: whether of the range only what this person was called to is his business (部门人员); a service that
+            calls people keeps the rest from him.
     """
 
     role: str
@@ -54,12 +56,13 @@ class Scope:
     hi: int
     grids: tuple[int, ...] = ()
     person: UUID = NOBODY
+    called: bool = False
 
     @classmethod
-    def of_unit(cls, unit: int, person: UUID = NOBODY) -> Self:
+    def of_unit(cls, unit: int, person: UUID = NOBODY, *, called: bool = False) -> Self:
         """See everything at or below a unit."""
         lo, hi = units.span(unit)
-        return cls("linli_scoped", lo, hi, person=person)
+        return cls("linli_scoped", lo, hi, person=person, called=called)
 
     @classmethod
     def of_district(cls, district: int) -> Self:

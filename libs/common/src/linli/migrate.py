@@ -17,10 +17,11 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import BigInteger, Column, Computed, Connection, Integer, PrimaryKeyConstraint, Row, Uuid, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import SchemaItem
 
 from linli.db import async_url
 
@@ -225,6 +226,26 @@ def sql(name: str) -> None:
         op.execute(statement)
 
 
+def table(name: str, *columns: SchemaItem) -> None:
+    """Create a table of what belongs to a unit: district, id, unit and grid first, keyed by district and id, placed.
+
+    Args:
+        name: its name.
+        columns: its other columns and constraints.
+    """
+    grid = Computed("unit - unit % 1000", persisted=True)
+    op.create_table(
+        name,
+        Column("district", Integer, nullable=False),
+        Column("id", Uuid, nullable=False),
+        Column("unit", BigInteger, nullable=False),
+        Column("unit_grid", BigInteger, grid, nullable=False),
+        *columns,
+        PrimaryKeyConstraint("district", "id", name=f"pk_{name}"),
+    )
+    placed(name)
+
+
 def placed(table: str, *, known: bool = True) -> None:
     """Hold a table's district to its unit, and its unit to the known ones."""
     op.execute(f"ALTER TABLE {table} ADD CONSTRAINT ck_{table}_district CHECK (district = unit / 1000000000000)")
@@ -256,8 +277,7 @@ def protect(  # noqa: PLR0913 a table's whole policy is said in one call
     """
     reach = _DISTRICTS if by == "district" else _RANGE.format(column=by)
     own = f"{reach} AND {_PERSON.format(column=person_column)}" if person_column else reach
-    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
-    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    guard(table)
     ways: list[tuple[str, str | None, str]] = [
         ("scoped", scoped, reach),
         ("worker", worker, reach if person_column is None and person else _GRIDS),
@@ -267,6 +287,25 @@ def protect(  # noqa: PLR0913 a table's whole policy is said in one call
         if privileges is not None:
             policy(table, way, condition)
             op.execute(f"GRANT {privileges} ON {table} TO linli_{way}")
+
+
+def guard(table: str) -> None:
+    """Enable and force row-level security, for a table whose policies are written one by one."""
+    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+
+
+def policy_for(table: str, way: str, act: str, condition: str) -> None:
+    """Add the policy of one way of seeing for one act, where more is read than written.
+
+    Args:
+        table: a guarded table.
+        way: `scoped`, `worker` or `person`.
+        act: `SELECT`, `INSERT` or `UPDATE`.
+        condition: which rows.
+    """
+    clause = "WITH CHECK" if act == "INSERT" else "USING"
+    op.execute(f"CREATE POLICY {table}_{way}_{act.lower()} ON {table} FOR {act} TO linli_{way} {clause} ({condition})")
 
 
 def policy(table: str, way: str, condition: str) -> None:

@@ -30,11 +30,16 @@ _PUBLIC: Final = {
     "tickets.read",
     "tickets.rate",
     "tickets.close",
+    "files.write",
     "points.read",
 } | {
     "centres.read",
     "bookings.write",
     "inbox.read",
+    "errands.read",
+    "lists.read",
+    "wishes.read",
+    "wishes.write",
 }
 _GRID: Final = _PUBLIC | {
     "tickets.resolve",
@@ -42,27 +47,47 @@ _GRID: Final = _PUBLIC | {
     "residents.write",
     "residents.reveal",
     "staff.read",
+    "departments.read",
+    "cases.work",
+    "errands.write",
+    "wishes.name",
 }
 _COMMUNITY: Final = _GRID | {
     "tickets.assign",
+    "figures.read",
+    "cases.write",
+    "lists.write",
+    "resources.write",
     "places.write",
     "staff.write",
     "centres.write",
     "bookings.read",
 }
-_STREET: Final = _COMMUNITY | {"units.write", "points.rules", "audit.read"}
+_STREET: Final = _COMMUNITY | {"units.write", "points.rules", "audit.read", "cases.teams"}
 # A district watches what happens in it; dead letters, and who was told what, are the platform's operators' to see.
-_DISTRICT: Final = _STREET | {"apps.write", "providers.write", "traces.read"}
+_DISTRICT: Final = _STREET | {
+    "apps.write",
+    "providers.write",
+    "traces.read",
+    "departments.write",
+    "open311.write",
+    "categories.write",
+    "calendar.write",
+}
 
 PERMISSIONS: Final[dict[str, frozenset[str]]] = {
-    "resident": frozenset(_PUBLIC),
-    "volunteer": frozenset(_PUBLIC),
+    "resident": frozenset(_PUBLIC | {"wishes.claim"}),
+    # Partner organisations act through volunteers; a mediator may be one.
+    "volunteer": frozenset(_PUBLIC | {"wishes.claim", "resources.write", "cases.work"}),
     "grid_worker": frozenset(_GRID),
-    "department_staff": frozenset({"units.read", "tickets.read", "tickets.resolve", "inbox.read", "points.read"}),
+    "department_staff": frozenset(
+        {"units.read", "tickets.read", "tickets.resolve", "files.write", "inbox.read", "points.read"}
+        | {"departments.read", "whistles.answer", "cases.work"}
+    ),
     "community_manager": frozenset(_COMMUNITY),
     "street_admin": frozenset(_STREET),
     "district_admin": frozenset(_DISTRICT),
-    "app": frozenset({"units.read", "tickets.open", "tickets.read", "centres.read", "inbox.read"}),
+    "app": frozenset({"units.read", "tickets.open", "tickets.read", "files.write", "centres.read", "inbox.read"}),
     # An operator keeps the platform running and sees no resident's data.
     "operator": frozenset(
         {
@@ -107,8 +132,8 @@ class Principal:
     @cached_property
     def scope(self) -> Scope:
         """What a transaction in this caller's name may see."""
-        if self.roles & _SEES_RANGE:
-            return Scope.of_unit(self.unit, self.id)
+        if ranged := self.roles & _SEES_RANGE:
+            return Scope.of_unit(self.unit, self.id, called=ranged == {"department_staff"})
         if "grid_worker" in self.roles:
             return Scope.of_grids(self.grids, self.district, self.id)
         return self.own

@@ -1,6 +1,6 @@
 """What every service is made of: one call gives it transactions, tokens, events, telemetry, health and problems."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any
 
@@ -136,6 +136,7 @@ def service(  # noqa: PLR0913 what a service is made of
     subscriptions: Subscriptions | None = None,
     publishes: Sequence[type[Event]] = (),
     timers: Timers | None = None,
+    larger: Mapping[str, int] | None = None,
 ) -> FastAPI:
     """Build a service.
 
@@ -146,6 +147,7 @@ def service(  # noqa: PLR0913 what a service is made of
         subscriptions: what it does when others tell of something.
         publishes: the events it tells of.
         timers: what it does when a clock runs out.
+        larger: patterns of the few paths whose requests may carry more than 1 MiB, and how many bytes.
 
     Returns:
         An app whose lifespan connects everything and ends without losing what was begun.
@@ -186,7 +188,7 @@ def service(  # noqa: PLR0913 what a service is made of
         separate_input_output_schemas=False,
         responses=openapi.PROBLEM,
     )
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, larger=larger)
     app.add_middleware(HeadAsGet)
     errors.add_handlers(app)
     app.add_middleware(NotKept)

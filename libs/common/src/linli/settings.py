@@ -48,6 +48,10 @@ class Settings(Essentials):
     """32 bytes in base64 that wrap the districts' data keys."""
     shards: Annotated[Shards, NoDecode, BeforeValidator(_shards)] = Shards()
     """Which districts live on other database servers: `{"postgres-2:5432": [310104, 310115]}`."""
+    files: str = ""
+    """Where tickets keeps photos and files: a folder, or `s3://bucket/prefix`; without one it takes none."""
+    public_url: str = "http://localhost:8080"
+    """Where people reach the gateway: what QR codes lead to."""
     trace_ratio: Annotated[float, Field(ge=0, le=1)] = 1
     """Share of new traces that are recorded; a caller's sampling decision is followed."""
 

@@ -151,6 +151,14 @@ class Timers:
 
         return register
 
+    def also(self, kind: str, handler: On) -> "Timers":
+        """Give these with one more, whose handler needs something that belongs to one app."""
+        found = Timers(self.service)
+        found.now = lambda: self.now()  # noqa: PLW0108 whichever it is by then
+        found._handlers |= self._handlers
+        found.on(kind)(handler)
+        return found
+
     @property
     def kinds(self) -> tuple[str, ...]:
         """The clocks it knows; others, of a newer version beside it, are left alone."""

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -65,6 +65,32 @@ async def notify(
         for row in await session.execute(_TELL, what)
     ]
     await publish_many(session, told)
+
+
+async def tell(  # noqa: PLR0913 who is told, of what, and as what
+    session: AsyncSession,
+    event: Event,
+    subject: UUID,
+    people: Iterable[UUID | None],
+    kind: Kind,
+    *,
+    but: Collection[UUID] = (),
+    **params: str | int,
+) -> None:
+    """Tell all of some people the same, as `notify` does.
+
+    Args:
+        session: sees the event's district.
+        event: what happened.
+        subject: what it is about.
+        people: who is told; there may be nobody.
+        kind: as what.
+        but: who knows already: he did it, or is told as something else.
+        params: what the words mention.
+    """
+    recipients = {person: kind for person in people if person is not None and person not in but}
+    if recipients:
+        await notify(session, event, subject, recipients, **params)
 
 
 def _after(event: UUID) -> UUID:

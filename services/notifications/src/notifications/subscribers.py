@@ -5,24 +5,47 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from linli.events.bookings import BookingCancelled, SeatBooked
 from linli.events.points import PointsAwarded
 from linli.events.tickets import (
+    TicketAnswered,
     TicketAssigned,
     TicketClosed,
+    TicketEscalated,
+    TicketFolded,
+    TicketNoted,
     TicketOpened,
     TicketOverdue,
     TicketRated,
+    TicketReopened,
     TicketResolved,
+    TicketReturned,
+    TicketSplit,
+    TicketWaiting,
+    TicketWhistled,
+    TicketWithdrawn,
+    WhistleActed,
+    WhistleMissed,
+    WhistleRated,
+    WhistleReported,
 )
 from linli.inbox import Subscriptions
+from notifications.case_subscribers import listen
 from notifications.models import Kind
-from notifications.operations import notify
+from notifications.operations import notify, tell
 
 subscriptions = Subscriptions("notifications")
+listen(subscriptions)
+_OVERDUE = {
+    "answer": Kind.TICKET_ANSWER_OVERDUE,
+    "solve": Kind.TICKET_SOLVE_OVERDUE,
+    "street": Kind.TICKET_STREET_OVERDUE,
+    "district": Kind.TICKET_DISTRICT_OVERDUE,
+}
 
 
 @subscriptions.on(TicketOpened)
 async def ticket_opened(session: AsyncSession, event: TicketOpened) -> None:
-    """Tell the reporter that the report has arrived."""
-    await notify(session, event, event.ticket, {event.reporter: Kind.TICKET_OPENED})
+    """Tell the reporter that the report has arrived; who splits a ticket into parts knows."""
+    if event.parent is None:
+        await notify(session, event, event.ticket, {event.reporter: Kind.TICKET_OPENED})
 
 
 @subscriptions.on(TicketAssigned)
@@ -32,32 +55,130 @@ async def ticket_assigned(session: AsyncSession, event: TicketAssigned) -> None:
     await notify(session, event, event.ticket, recipients)
 
 
-@subscriptions.on(TicketOverdue, since="0.2")
-async def ticket_overdue(session: AsyncSession, event: TicketOverdue) -> None:
-    """Tell those who can see to it that the matter goes on: whom it was given to, and the managers in office there."""
-    kind = {"answer": Kind.TICKET_ANSWER_OVERDUE, "solve": Kind.TICKET_SOLVE_OVERDUE}[event.clock]
-    people = {*event.supervisors, *([event.assignee] if event.assignee else ())}
-    if people:
-        due_at = event.due_at.isoformat()
-        await notify(session, event, event.ticket, dict.fromkeys(people, kind), due_at=due_at)
-
-
 @subscriptions.on(TicketResolved)
 async def ticket_resolved(session: AsyncSession, event: TicketResolved) -> None:
-    """Tell the reporter that the matter is said to be settled."""
-    await notify(session, event, event.ticket, {event.reporter: Kind.TICKET_RESOLVED})
+    """Tell the reporter that the matter is said to be settled, and until when to say whether it is."""
+    by = {"confirm_by_at": event.confirm_by.isoformat()} if event.confirm_by else {}
+    await notify(session, event, event.ticket, {event.reporter: Kind.TICKET_RESOLVED}, **by)
+    await tell(session, event, event.ticket, event.followers, Kind.TICKET_FOLLOWED_RESOLVED, but=(event.reporter,))
 
 
 @subscriptions.on(TicketClosed)
 async def ticket_closed(session: AsyncSession, event: TicketClosed) -> None:
-    """Tell the reporter that the ticket is closed and can be rated."""
-    await notify(session, event, event.ticket, {event.reporter: Kind.TICKET_CLOSED})
+    """Tell the reporter that the ticket is closed, as what, and can be rated."""
+    kinds = {"not_fixed": Kind.TICKET_CLOSED_NOT_FIXED, "no_answer": Kind.TICKET_CLOSED_UNANSWERED}
+    kind = kinds.get(event.outcome or "", Kind.TICKET_CLOSED)
+    await notify(session, event, event.ticket, {event.reporter: kind})
+    await tell(session, event, event.ticket, event.followers, Kind.TICKET_FOLLOWED_ENDED, but=(event.reporter,))
 
 
 @subscriptions.on(TicketRated)
 async def ticket_rated(session: AsyncSession, event: TicketRated) -> None:
     """Tell whoever resolved the ticket how it was rated."""
     await notify(session, event, event.ticket, {event.resolved_by: Kind.TICKET_RATED}, rating=event.rating)
+
+
+@subscriptions.on(TicketOverdue, since="0.2")
+async def ticket_overdue(session: AsyncSession, event: TicketOverdue) -> None:
+    """Tell those who can see to it that the matter goes on: whom it was given to, and the managers in office there."""
+    people = (*event.supervisors, event.assignee)
+    await tell(session, event, event.ticket, people, _OVERDUE[event.clock], due_at=event.due_at.isoformat())
+
+
+@subscriptions.on(TicketWaiting, since="0.2")
+async def ticket_waiting(session: AsyncSession, event: TicketWaiting) -> None:
+    """Tell the reporter that something is asked of him."""
+    await tell(session, event, event.ticket, (event.reporter,), Kind.TICKET_ASKED, but=(event.asked_by,))
+
+
+@subscriptions.on(TicketAnswered, since="0.2")
+async def ticket_answered(session: AsyncSession, event: TicketAnswered) -> None:
+    """Tell whoever has the ticket that he can go on."""
+    await tell(session, event, event.ticket, (event.assignee,), Kind.TICKET_ANSWERED, but=(event.answered_by,))
+
+
+@subscriptions.on(TicketEscalated, since="0.2")
+async def ticket_escalated(session: AsyncSession, event: TicketEscalated) -> None:
+    """Tell those above that the ticket is theirs now, and the reporter that it was raised."""
+    above = {person: Kind.TICKET_ESCALATED_TO_YOU for person in event.supervisors if person != event.escalated_by}
+    await notify(session, event, event.ticket, {event.reporter: Kind.TICKET_ESCALATED, **above})
+
+
+@subscriptions.on(TicketReturned, since="0.2")
+async def ticket_returned(session: AsyncSession, event: TicketReturned) -> None:
+    """Tell those below that the ticket is theirs again."""
+    people = (*event.supervisors, event.assignee)
+    await tell(session, event, event.ticket, people, Kind.TICKET_RETURNED_TO_YOU, but=(event.returned_by,))
+
+
+@subscriptions.on(TicketReopened, since="0.2")
+async def ticket_reopened(session: AsyncSession, event: TicketReopened) -> None:
+    """Tell whoever had the ticket, the managers there, and the reporter that it is open again."""
+    people = (*event.supervisors, event.assignee)
+    back = {person: Kind.TICKET_REOPENED_TO_YOU for person in people if person not in (None, event.reopened_by)}
+    told = {event.reporter: Kind.TICKET_REOPENED} | {person: kind for person, kind in back.items() if person}
+    await notify(session, event, event.ticket, told, times=event.times)
+
+
+@subscriptions.on(TicketWithdrawn, since="0.2")
+async def ticket_withdrawn(session: AsyncSession, event: TicketWithdrawn) -> None:
+    """Tell whoever had the ticket that nothing remains to be done, and those who reported the same that it ended."""
+    followers = {person: Kind.TICKET_FOLLOWED_ENDED for person in event.followers if person != event.reporter}
+    had = {event.assignee: Kind.TICKET_WITHDRAWN} if event.assignee else {}
+    if told := followers | had:
+        await notify(session, event, event.ticket, told)
+
+
+@subscriptions.on(TicketFolded, since="0.2")
+async def ticket_folded(session: AsyncSession, event: TicketFolded) -> None:
+    """Tell the reporter that his report goes on with another."""
+    await notify(session, event, event.into, {event.reporter: Kind.TICKET_FOLDED})
+
+
+@subscriptions.on(TicketSplit, since="0.2")
+async def ticket_split(session: AsyncSession, event: TicketSplit) -> None:
+    """Tell the reporter that his report is worked on in parts."""
+    await notify(session, event, event.ticket, {event.reporter: Kind.TICKET_SPLIT}, parts=len(event.parts))
+
+
+@subscriptions.on(TicketNoted, since="0.2")
+async def ticket_noted(session: AsyncSession, event: TicketNoted) -> None:
+    """Tell the reporter and whoever has the ticket that something was added."""
+    people = (event.reporter, event.assignee)
+    await tell(session, event, event.ticket, people, Kind.TICKET_NOTED, but=(event.noted_by,))
+
+
+@subscriptions.on(TicketWhistled, since="0.2")
+async def ticket_whistled(session: AsyncSession, event: TicketWhistled) -> None:
+    """Tell those who answer for the department that it is called, and when it must report."""
+    due_at = event.due_at.isoformat()
+    await tell(session, event, event.ticket, event.members, Kind.WHISTLE_BLOWN, due_at=due_at)
+
+
+@subscriptions.on(WhistleReported, since="0.2")
+async def whistle_reported(session: AsyncSession, event: WhistleReported) -> None:
+    """Tell whoever called the department that it is there."""
+    await notify(session, event, event.ticket, {event.called_by: Kind.WHISTLE_REPORTED})
+
+
+@subscriptions.on(WhistleActed, since="0.2")
+async def whistle_acted(session: AsyncSession, event: WhistleActed) -> None:
+    """Tell whoever called the department that it has done its part, which is to be rated."""
+    await notify(session, event, event.ticket, {event.called_by: Kind.WHISTLE_ACTED})
+
+
+@subscriptions.on(WhistleRated, since="0.2")
+async def whistle_rated(session: AsyncSession, event: WhistleRated) -> None:
+    """Tell the department how it was rated."""
+    people = (*event.members, event.acted_by)
+    await tell(session, event, event.ticket, people, Kind.WHISTLE_RATED, rating=event.rating)
+
+
+@subscriptions.on(WhistleMissed, since="0.2")
+async def whistle_missed(session: AsyncSession, event: WhistleMissed) -> None:
+    """Tell the department, whoever called it, and those who see to it that the ticket goes on."""
+    people = (*event.members, *event.supervisors, event.called_by)
+    await tell(session, event, event.ticket, people, Kind.WHISTLE_MISSED, due_at=event.due_at.isoformat())
 
 
 @subscriptions.on(SeatBooked)
@@ -75,7 +196,7 @@ async def booking_cancelled(session: AsyncSession, event: BookingCancelled) -> N
 
 @subscriptions.on(PointsAwarded)
 async def points_awarded(session: AsyncSession, event: PointsAwarded) -> None:
-    """Tell the holder what he earned; it is about the ticket he earned it by, if there is one."""
-    subject = event.ticket or event.transfer
+    """Tell the holder what he earned; it is about the ticket or wish he earned it by, if there is one."""
+    subject = event.ticket or event.wish or event.transfer
     params = {"amount": event.amount, "balance": event.balance}
     await notify(session, event, subject, {event.holder: Kind.POINTS_AWARDED}, **params)

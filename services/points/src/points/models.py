@@ -23,6 +23,7 @@ class RuleCode(StrEnum):
     """What points can be earned by."""
 
     TICKET_RATED = "ticket_rated"
+    WISH_CONFIRMED = "wish_confirmed"
 
 
 class Account(Placed, Versioned, Base):
@@ -87,11 +88,12 @@ class EarningRule(Placed, Versioned, Base):
         return cls(district=units.district(unit), unit=unit, code=code.value, version=0, **DEFAULTS[code])
 
     def points_for(self, rating: int) -> int:
-        """Tell how many points a rating is worth."""
+        """Tell how many points a rating is worth; what nobody rates counts as rated best."""
         return self.points if self.active and rating >= self.min_rating else 0
 
 
 DEFAULTS: Final[dict[RuleCode, dict[str, int]]] = {
-    RuleCode.TICKET_RATED: {"min_rating": 4, "points": 10, "active": True}
+    RuleCode.TICKET_RATED: {"min_rating": 4, "points": 10, "active": True},
+    RuleCode.WISH_CONFIRMED: {"min_rating": 1, "points": 20, "active": True},
 }
 """What holds in a street that has set no rule of its own."""

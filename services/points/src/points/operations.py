@@ -20,6 +20,10 @@ from linli.telemetry import trace_id
 from points.models import Account, EarningRule, Kind, RuleCode, Transfer
 
 _STREET: Final = 10**9
+BEST: Final = 5
+"""The best rating."""
+_CAUSES: Final = {RuleCode.TICKET_RATED: "ticket", RuleCode.WISH_CONFIRMED: "wish"}
+"""What an award tells of."""
 
 
 class NotAStreet(Unprocessable):
@@ -34,30 +38,37 @@ def street_of(unit: int) -> int:
     return unit - unit % _STREET
 
 
-async def award_for_rating(  # noqa: PLR0913 an award is these facts
-    session: AsyncSession, *, unit: int, ticket: UUID, resolver: UUID, rating: int, event_id: UUID
+async def award(  # noqa: PLR0913 an award is these facts
+    session: AsyncSession,
+    code: RuleCode,
+    *,
+    unit: int,
+    cause: UUID,
+    holder: UUID,
+    event_id: UUID,
+    rating: int = BEST,
 ) -> Transfer | None:
-    """Give whoever resolved a ticket the points its rating earns; once for each ticket, however often it is told.
+    """Give somebody the points that a rule has for a ticket or wish; once for each, however often it is told.
 
     The issuer's row is locked before the member's, here as everywhere, so that awards wait for each other and never
-    in a circle; and as a ticket has one issuer, that lock also makes the look for an earlier award a safe one.
+    in a circle; and as a cause has one issuer, that lock also makes the look for an earlier award a safe one.
     """
-    rule = await find_rule(session, street_of(unit), RuleCode.TICKET_RATED)
+    rule = await find_rule(session, street_of(unit), code)
     amount = rule.points_for(rating)
     if not amount:
         return None
     issuer = await _account(session, Kind.ISSUER, street_of(unit), None)
-    member = await _account(session, Kind.MEMBER, street_of(unit), resolver)
-    awarded = exists().where(Transfer.district == issuer.district, Transfer.rule == rule.code, Transfer.cause == ticket)
+    member = await _account(session, Kind.MEMBER, street_of(unit), holder)
+    awarded = exists().where(Transfer.district == issuer.district, Transfer.rule == rule.code, Transfer.cause == cause)
     if await session.scalar(select(awarded)):
         return None
     transfer = issuer.give(
         member,
         amount,
         unit=unit,
-        holder=resolver,
+        holder=holder,
         rule=rule.code,
-        cause=ticket,
+        cause=cause,
         event_id=event_id,
         trace_id=trace_id(),
         at=datetime.now(UTC),
@@ -70,8 +81,8 @@ async def award_for_rating(  # noqa: PLR0913 an award is these facts
             transfer=transfer.id,
             unit=unit,
             sequence=member.version,
-            holder=resolver,
-            ticket=ticket,
+            holder=holder,
+            **{_CAUSES[code]: cause},
             rule=rule.code,
             amount=amount,
             balance=member.balance,

@@ -4,29 +4,24 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
-from sqlalchemy import select
+from fastapi import APIRouter, Request, Response
 
-from linli import units
-from linli.audit import AuditRow
 from linli.crypto import Keyring
 from linli.etags import IfMatch, set_etag
 from linli.paging import Paging
-from linli.problems import NotFound
+from linli.personal import Keys
 from linli.schemas import Paged
 from linli.security import Principal, require
-from linli.service import DistrictTransaction, Router, Transaction
-from linli.units import Level, UnitCode
+from linli.service import Router, Transaction
+from linli.units import UnitCode
 from residents.models import Household, Resident
 from residents.operations import households, imports, residents
 from residents.schemas import (
-    AuditOut,
     Counts,
     HouseholdIn,
     HouseholdOut,
     Import,
     Imported,
-    KeyOut,
     PersonIn,
     ResidentChange,
     ResidentIn,
@@ -42,12 +37,6 @@ router = Router(prefix="/residents/v1", tags=["residents"])
 personal = APIRouter(prefix="/residents/v1", tags=["residents"])
 
 
-def _keyring(request: Request) -> Keyring:
-    found: Keyring = request.app.state.keyring
-    return found
-
-
-Keys = Annotated[Keyring, Depends(_keyring)]
 Reader = Annotated[Principal, require("residents.read")]
 Writer = Annotated[Principal, require("residents.write")]
 
@@ -169,38 +158,6 @@ async def import_residents(body: Import, session: Transaction, keyring: Keys, ca
 async def count_unit(unit: UnitCode, session: Transaction, caller: Reader) -> Counts:
     """Count buildings, households and residents at or below a unit, as of now (底数)."""
     return Counts.model_validate(await households.count_unit(session, caller, unit, households.today()))
-
-
-@router.get("/audit")
-async def list_audit(
-    session: Transaction,
-    caller: Annotated[Principal, require("audit.read")],
-    page: Paging,
-    request: Request,
-    response: Response,
-) -> Paged[AuditOut]:
-    """List who looked at whose data and why, newest first (审计日志)."""
-    rows, following = await page.of(
-        session,
-        select(AuditRow).where(AuditRow.district == caller.district),
-        key=(AuditRow.sequence.desc(),),
-        request=request,
-        response=response,
-    )
-    return Paged(items=[AuditOut.model_validate(row) for row in rows], next=following)
-
-
-@router.post("/districts/{district}/keys", status_code=201)
-async def rotate_keys(
-    district: UnitCode,
-    session: DistrictTransaction,
-    keyring: Keys,
-    _: Annotated[Principal, require("keys.rotate")],
-) -> KeyOut:
-    """Make a new data key for a district (轮换密钥); what the old ones encrypted stays readable."""
-    if units.level(district) is not Level.DISTRICT:
-        raise NotFound(kind="district", id=units.short(district))
-    return KeyOut(district=district, key=await keyring.rotate(session, units.district(district)))
 
 
 def _person(body: PersonIn, id_: UUID | None = None) -> residents.Person:

@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 
+from linli import personal
 from linli.crypto import Keyring, MasterKeys
 from linli.events.residents import ResidentRegistered, ResidentsImported
 from linli.service import service
@@ -15,7 +16,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = service(
         "residents",
         settings,
-        routers=[api.router, api.personal],
+        routers=[api.router, api.personal, personal.router("residents")],
         subscriptions=subscribers.subscriptions,
         publishes=[ResidentRegistered, ResidentsImported],
     )

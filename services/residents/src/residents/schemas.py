@@ -212,24 +212,3 @@ class Counts(Out):
     living_alone: int = Field(description="People who live alone (独居)")
     living_alone_elderly: int = Field(description="Of these, 60 or older (独居老人)")
     all_elderly: int = Field(description="People in households where everybody is 60 or older (纯老)")
-
-
-class AuditOut(Out):
-    """One act on personal data."""
-
-    sequence: int
-    at: datetime
-    unit: UnitCode
-    actor: UUID
-    client: str
-    action: str
-    purpose: str | None
-    subjects: list[UUID]
-    fields: list[str]
-
-
-class KeyOut(Out):
-    """A district's newest data key."""
-
-    district: UnitCode
-    key: int

@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from linli import units
 from linli.events.directory import AssignmentChanged
 from linli.inbox import Subscriptions
-from tickets.models import KnownAssignment
+from tickets.models.tickets import KnownAssignment
+from tickets.operations import departments, figures
 
 subscriptions = Subscriptions("tickets", known_units=True)
 
@@ -39,3 +40,6 @@ async def keep_assignments(session: AsyncSession, events: Sequence[AssignmentCha
             where=KnownAssignment.sequence < statement.excluded.sequence,
         )
     )
+    await figures.begin_figures(session, events[0].district * 10**12)
+    if left := {event.staff for event in newest.values() if event.role == departments.STAFF}:
+        await departments.leave(session, events[0].district, left)

@@ -130,6 +130,13 @@ def routes(addresses: Mapping[str, str], tls: Tls | None = None) -> dict[str, ob
     routers[CONSOLE]["rule"] = f"PathPrefix(`/{CONSOLE}/v1/`)"
     page = f"(Path(`/{CONSOLE}`) || PathPrefix(`/{CONSOLE}/`))"
     routers["page"] = {"rule": page, "priority": 2, "service": CONSOLE, "entryPoints": doors}
+    # So does the form that a place's QR code leads to.
+    routers["form"] = {
+        "rule": "PathPrefix(`/tickets/r/`)",
+        "priority": 1000,
+        "service": "tickets",
+        "entryPoints": doors,
+    }
     routers["rest"] = {"rule": "PathPrefix(`/`)", "priority": 1, "service": "directory", "entryPoints": doors}
     return {
         "http": {

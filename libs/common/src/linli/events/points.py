@@ -11,6 +11,7 @@ class PointsAwarded(Event, type="points.awarded.v1", aggregate="holder"):
     transfer: UUID
     holder: UUID
     ticket: UUID | None = None
+    wish: UUID | None = None
     rule: Code
     amount: int
     balance: int

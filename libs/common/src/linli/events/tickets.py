@@ -6,18 +6,31 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from linli.events import Code, Event
+from linli.units import UnitCode
 
 SUPERVISORS: Final = 50
-"""How many are told at the most that a ticket is overdue."""
+"""How many are told at the most that a ticket is overdue, or comes to them."""
+FOLLOWERS: Final = 500
+"""How many reports of the same may be folded into one ticket: all of them are told how it goes on."""
+PARTS: Final = 20
+"""Into how many parts a ticket may be split."""
+
+Supervisors = Annotated[tuple[UUID, ...], Field(max_length=SUPERVISORS)]
+Followers = Annotated[tuple[UUID, ...], Field(max_length=FOLLOWERS)]
 
 
 class TicketOpened(Event, type="tickets.opened.v1", aggregate="ticket"):
-    """Somebody reported a matter."""
+    """Somebody reported a matter.
+
+    Attributes:
+        parent: the ticket that this one is a part of; its reporter is then who split that.
+    """
 
     ticket: UUID
     reporter: UUID
     category: Code
     assignee: UUID | None = None
+    parent: UUID | None = None
 
 
 class TicketAssigned(Event, type="tickets.assigned.v1", aggregate="ticket"):
@@ -34,34 +47,51 @@ class TicketOverdue(Event, type="tickets.overdue.v1", aggregate="ticket"):
 
     Attributes:
         supervisors: those in office who see to it that the matter goes on (负责人).
-        clock: `answer` (接单) or `solve` (办结).
+        clock: `answer` (接单), `solve` (办结), or the level that it was raised to: `street`, `district`.
         due_at: when it ran out.
     """
 
     ticket: UUID
     reporter: UUID
     assignee: UUID | None = None
-    supervisors: Annotated[tuple[UUID, ...], Field(max_length=SUPERVISORS)] = ()
+    supervisors: Supervisors = ()
     clock: Code
     due_at: AwareDatetime
 
 
 class TicketResolved(Event, type="tickets.resolved.v1", aggregate="ticket"):
-    """The matter was settled, says who settled it."""
+    """The matter was settled, says who settled it.
+
+    Attributes:
+        followers: who reported the same.
+        confirm_by: until when the reporter may say that it is not.
+    """
 
     ticket: UUID
     reporter: UUID
     assignee: UUID | None = None
     resolved_by: UUID
+    followers: Followers = ()
+    confirm_by: AwareDatetime | None = None
 
 
 class TicketClosed(Event, type="tickets.closed.v1", aggregate="ticket"):
-    """The matter was closed."""
+    """The matter was closed.
+
+    Attributes:
+        closed_by: all zeros when the reporter let the time for an answer pass.
+        outcome: `fixed`, `not_fixed` or `no_answer`.
+        confirmed: whether the outcome is the reporter's own word.
+        followers: who reported the same.
+    """
 
     ticket: UUID
     reporter: UUID
     assignee: UUID | None = None
     closed_by: UUID
+    outcome: Code | None = None
+    confirmed: bool | None = None
+    followers: Followers = ()
 
 
 class TicketRated(Event, type="tickets.rated.v1", aggregate="ticket"):
@@ -71,3 +101,187 @@ class TicketRated(Event, type="tickets.rated.v1", aggregate="ticket"):
     reporter: UUID
     resolved_by: UUID
     rating: Annotated[int, Field(ge=1, le=5)]
+
+
+class TicketWaiting(Event, type="tickets.waiting.v1", aggregate="ticket"):
+    """The reporter was asked for something, and the clocks stand still until he answers (等待诉求人)."""
+
+    ticket: UUID
+    reporter: UUID
+    assignee: UUID | None = None
+    asked_by: UUID
+
+
+class TicketAnswered(Event, type="tickets.answered.v1", aggregate="ticket"):
+    """What the reporter was asked for was said, and the clocks go on."""
+
+    ticket: UUID
+    reporter: UUID
+    assignee: UUID | None = None
+    answered_by: UUID
+
+
+class TicketEscalated(Event, type="tickets.escalated.v1", aggregate="ticket"):
+    """The matter was raised to the level above (升级): by hand, or because a clock ran out.
+
+    Attributes:
+        level: `street` or `district`.
+        handler: the unit that answers for it from now on.
+        supervisors: those in office there who see to it that it goes on.
+        escalated_by: all zeros when a clock ran out, or a poor rating raised it.
+        clock: the one that ran out.
+    """
+
+    ticket: UUID
+    reporter: UUID
+    assignee: UUID | None = None
+    level: Code
+    handler: UnitCode
+    supervisors: Supervisors = ()
+    escalated_by: UUID
+    clock: Code | None = None
+
+
+class TicketReturned(Event, type="tickets.returned.v1", aggregate="ticket"):
+    """The matter was given back to the level below (退回).
+
+    Attributes:
+        level: `community` or `street`.
+        handler: the unit that answers for it from now on.
+        supervisors: those in office there who see to it that it goes on.
+    """
+
+    ticket: UUID
+    reporter: UUID
+    assignee: UUID | None = None
+    level: Code
+    handler: UnitCode
+    supervisors: Supervisors = ()
+    returned_by: UUID
+
+
+class TicketReopened(Event, type="tickets.reopened.v1", aggregate="ticket"):
+    """The matter was not settled after all, and is taken up again by who had it (重新办理).
+
+    Attributes:
+        assignee: who had it.
+        handler: the unit that answers for it.
+        supervisors: those in office there who see to it that it goes on.
+        reopened_by: all zeros when a poor rating did.
+        times: how often it was reopened by now.
+    """
+
+    ticket: UUID
+    reporter: UUID
+    assignee: UUID | None = None
+    handler: UnitCode
+    supervisors: Supervisors = ()
+    reopened_by: UUID
+    times: int
+
+
+class TicketWithdrawn(Event, type="tickets.withdrawn.v1", aggregate="ticket"):
+    """The reporter took the matter back (撤回).
+
+    Attributes:
+        followers: who reported the same.
+    """
+
+    ticket: UUID
+    reporter: UUID
+    assignee: UUID | None = None
+    followers: Followers = ()
+
+
+class TicketFolded(Event, type="tickets.folded.v1", aggregate="ticket"):
+    """The matter is one with another that was reported (并单), and its reporter will be told how that goes on."""
+
+    ticket: UUID
+    reporter: UUID
+    assignee: UUID | None = None
+    into: UUID
+    folded_by: UUID
+
+
+class TicketSplit(Event, type="tickets.split.v1", aggregate="ticket"):
+    """The matter was split into parts (拆单), which are tickets of their own; it is resolved when all of them are."""
+
+    ticket: UUID
+    reporter: UUID
+    parts: Annotated[tuple[UUID, ...], Field(max_length=PARTS)]
+    split_by: UUID
+
+
+class TicketNoted(Event, type="tickets.noted.v1", aggregate="ticket"):
+    """Somebody added a word to the matter (补充说明)."""
+
+    ticket: UUID
+    reporter: UUID
+    assignee: UUID | None = None
+    noted_by: UUID
+
+
+class TicketWhistled(Event, type="tickets.whistled.v1", aggregate="ticket"):
+    """A department was called to the ticket (吹哨); one event for each that was.
+
+    Attributes:
+        members: those who answer for the department.
+        due_at: when it must have reported.
+    """
+
+    ticket: UUID
+    whistle: UUID
+    department: Code
+    called_by: UUID
+    members: Annotated[tuple[UUID, ...], Field(max_length=SUPERVISORS)] = ()
+    due_at: AwareDatetime
+
+
+class WhistleReported(Event, type="tickets.whistle_reported.v1", aggregate="ticket"):
+    """The department that was called is there (应哨), in time or late."""
+
+    ticket: UUID
+    whistle: UUID
+    department: Code
+    called_by: UUID
+    reported_by: UUID
+    late: bool
+
+
+class WhistleActed(Event, type="tickets.whistle_acted.v1", aggregate="ticket"):
+    """The department has done its part."""
+
+    ticket: UUID
+    whistle: UUID
+    department: Code
+    called_by: UUID
+    acted_by: UUID
+
+
+class WhistleRated(Event, type="tickets.whistle_rated.v1", aggregate="ticket"):
+    """Those who called the department said how well it did its part, from 1 to 5."""
+
+    ticket: UUID
+    whistle: UUID
+    department: Code
+    acted_by: UUID
+    rated_by: UUID
+    members: Annotated[tuple[UUID, ...], Field(max_length=SUPERVISORS)] = ()
+    rating: Annotated[int, Field(ge=1, le=5)]
+
+
+class WhistleMissed(Event, type="tickets.whistle_missed.v1", aggregate="ticket"):
+    """The department did not report in time; it may still.
+
+    Attributes:
+        members: those who answer for the department.
+        supervisors: those in office who see to it that the ticket goes on.
+    """
+
+    ticket: UUID
+    whistle: UUID
+    department: Code
+    called_by: UUID
+    members: Annotated[tuple[UUID, ...], Field(max_length=SUPERVISORS)] = ()
+    supervisors: Annotated[tuple[UUID, ...], Field(max_length=SUPERVISORS)] = ()
+    due_at: AwareDatetime

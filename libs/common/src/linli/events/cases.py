@@ -1,0 +1,84 @@
+"""What tickets tell of cases (个案), ids alone as they are confidential, and of errands (帮办代办)."""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from linli.events import Code, Event
+
+MEMBERS: Final = 30
+"""How many a team may have at the most."""
+Members = Annotated[tuple[UUID, ...], Field(max_length=MEMBERS)]
+
+
+class CaseOpened(Event, type="tickets.case_opened.v1", aggregate="case"):
+    """A dispute became a case of a team."""
+
+    case: UUID
+    members: Members
+
+
+class CaseGraded(Event, type="tickets.case_graded.v1", aggregate="case"):
+    """A case was found to be harder or easier, and is its new grade's team's from now on."""
+
+    case: UUID
+    members: Members
+
+
+class CaseFollowUpDue(Event, type="tickets.case_follow_up_due.v1", aggregate="case"):
+    """It is time to ask whether what was agreed is kept, or past it: `overdue`."""
+
+    case: UUID
+    follow_up: UUID
+    members: Members
+    overdue: bool
+
+
+class CaseClosed(Event, type="tickets.case_closed.v1", aggregate="case"):
+    """A case ended."""
+
+    case: UUID
+    members: Members
+
+
+class ErrandOpened(Event, type="tickets.errand_opened.v1", aggregate="errand"):
+    """A worker goes an errand for somebody who can't go himself."""
+
+    errand: UUID
+    served: UUID
+    worker: UUID
+
+
+class ErrandPapersAsked(Event, type="tickets.errand_papers_asked.v1", aggregate="errand"):
+    """Papers are needed from the person served."""
+
+    errand: UUID
+    served: UUID
+    worker: UUID
+
+
+class ErrandFiled(Event, type="tickets.errand_filed.v1", aggregate="errand"):
+    """The papers were filed with the office."""
+
+    errand: UUID
+    served: UUID
+    worker: UUID
+
+
+class ErrandOverdue(Event, type="tickets.errand_overdue.v1", aggregate="errand"):
+    """The next step of an errand was not taken in time."""
+
+    errand: UUID
+    served: UUID
+    worker: UUID
+    due_at: AwareDatetime
+
+
+class ErrandDone(Event, type="tickets.errand_done.v1", aggregate="errand"):
+    """An errand ended: `granted`, `refused` or `withdrawn`."""
+
+    errand: UUID
+    served: UUID
+    worker: UUID
+    result: Code

@@ -1,0 +1,72 @@
+"""Who is told of cases, errands, wishes and projects: a table, as each event names its people itself."""
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli.events import Event
+from linli.events.cases import (
+    CaseClosed,
+    CaseFollowUpDue,
+    CaseGraded,
+    CaseOpened,
+    ErrandDone,
+    ErrandFiled,
+    ErrandOpened,
+    ErrandOverdue,
+    ErrandPapersAsked,
+)
+from linli.events.wishes import (
+    ProjectEnded,
+    ProjectStarted,
+    WishClaimed,
+    WishConfirmed,
+    WishFulfilled,
+    WishReturned,
+)
+from linli.inbox import Subscriptions
+from notifications.models import Kind
+from notifications.operations import notify
+
+TOLD: Final[Mapping[type[Event], Mapping[str, Kind]]] = {
+    CaseOpened: {"members": Kind.CASE_OPENED},
+    CaseGraded: {"members": Kind.CASE_GRADED},
+    CaseClosed: {"members": Kind.CASE_CLOSED},
+    ErrandOpened: {"served": Kind.ERRAND_OPENED},
+    ErrandPapersAsked: {"served": Kind.ERRAND_PAPERS_ASKED},
+    ErrandFiled: {"served": Kind.ERRAND_FILED},
+    ErrandOverdue: {"worker": Kind.ERRAND_OVERDUE},
+    ErrandDone: {"served": Kind.ERRAND_DONE},
+    WishClaimed: {"wisher": Kind.WISH_CLAIMED},
+    WishReturned: {"claimer": Kind.WISH_CLAIM_ENDED, "wisher": Kind.WISH_RETURNED},
+    WishFulfilled: {"wisher": Kind.WISH_FULFILLED},
+    WishConfirmed: {"claimer": Kind.WISH_CONFIRMED},
+    ProjectStarted: {"provider": Kind.PROJECT_STARTED},
+    ProjectEnded: {"provider": Kind.PROJECT_ENDED},
+}
+"""Which of an event's people are told of it, and as what."""
+
+
+def listen(subscriptions: Subscriptions) -> None:
+    """Tell people of all of these from now on."""
+    for contract in TOLD:
+        subscriptions.on(contract, since="0.2")(_tell)
+    subscriptions.on(CaseFollowUpDue, since="0.2")(_follow_up)
+
+
+async def _tell(session: AsyncSession, event: Event) -> None:
+    told = {person: kind for name, kind in TOLD[type(event)].items() for person in _people(getattr(event, name))}
+    due = {"due_at": event.due_at.isoformat()} if isinstance(event, WishClaimed | ErrandOverdue) else {}
+    await notify(session, event, UUID(event.aggregate), told, **due)
+
+
+async def _follow_up(session: AsyncSession, event: CaseFollowUpDue) -> None:
+    """Tell the team that a follow-up is due, or nobody has seen to it yet."""
+    kind = Kind.CASE_FOLLOW_UP_OVERDUE if event.overdue else Kind.CASE_FOLLOW_UP_DUE
+    await notify(session, event, event.case, dict.fromkeys(event.members, kind))
+
+
+def _people(found: UUID | tuple[UUID, ...]) -> tuple[UUID, ...]:
+    return found if isinstance(found, tuple) else (found,)

@@ -1,0 +1,112 @@
+"""The words of notifications about cases, errands, wishes and projects (个案、代办、心愿、项目文案)."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from notifications.models import Kind
+from notifications.words import Words
+
+CASES: Final[Mapping[Kind, Words]] = {
+    Kind.CASE_OPENED: Words(
+        "A new case for your team",
+        "您的团队有新个案",
+        "A dispute was taken up, and your team takes care of it.",
+        "有新的矛盾纠纷立案，由您所在的团队负责。",
+    ),
+    Kind.CASE_GRADED: Words(
+        "A case came to your team",
+        "个案等级调整",
+        "A case was graded anew, and is your team's from now on.",
+        "有个案调整了难度等级，现由您所在的团队负责。",
+    ),
+    Kind.CASE_FOLLOW_UP_DUE: Words(
+        "A follow-up is due",
+        "个案回访到期",
+        "It is time to ask whether what was agreed is kept.",
+        "到了回访时间，请了解协议履行情况。",
+    ),
+    Kind.CASE_FOLLOW_UP_OVERDUE: Words(
+        "A follow-up is overdue",
+        "个案回访超时",
+        "Nobody has asked yet whether what was agreed is kept. Please do.",
+        "回访已超时，请尽快了解协议履行情况。",
+    ),
+    Kind.CASE_CLOSED: Words(
+        "A case of your team was closed",
+        "个案已结案",
+        "A case of your team was closed. It can still be followed up.",
+        "您所在团队的一个个案已结案，仍可安排回访。",
+    ),
+    Kind.ERRAND_OPENED: Words(
+        "Somebody goes an errand for you",
+        "您的事项已受理代办",
+        "Your errand was taken on. You can see which papers are needed.",
+        "您的代办事项已受理，可查看所需材料。",
+    ),
+    Kind.ERRAND_PAPERS_ASKED: Words(
+        "More papers are needed",
+        "代办事项需补正材料",
+        "More papers are needed for your errand. Please have them ready.",
+        "您的代办事项需要补充材料，请查看并准备。",
+    ),
+    Kind.ERRAND_FILED: Words(
+        "Your papers were filed",
+        "您的材料已递交",
+        "The papers of your errand were handed in with the office.",
+        "您的代办事项材料已递交办理部门。",
+    ),
+    Kind.ERRAND_OVERDUE: Words(
+        "An errand waits for its next step",
+        "代办事项超时",
+        "The next step of an errand you go was due at {due_at:%Y-%m-%d %H:%M}. Please take it.",
+        "您代办的事项应于 {due_at:%Y-%m-%d %H:%M} 前办理下一步，请尽快办理。",
+    ),
+    Kind.ERRAND_DONE: Words(
+        "Your errand is done",
+        "您的代办事项已办结",
+        "Your errand has come to its end. You can see the result.",
+        "您的代办事项已办结，可查看结果。",
+    ),
+    Kind.WISH_CLAIMED: Words(
+        "Your wish was claimed",
+        "您的心愿已被认领",
+        "Somebody wants to make your wish come true by {due_at:%Y-%m-%d %H:%M}.",
+        "有人认领了您的心愿，将于 {due_at:%Y-%m-%d %H:%M} 前完成。",
+    ),
+    Kind.WISH_RETURNED: Words(
+        "Your wish is on the list again",
+        "您的心愿重新回到清单",
+        "Your wish is on the list again, for somebody else to claim.",
+        "您的心愿已重新回到清单，等待他人认领。",
+    ),
+    Kind.WISH_CLAIM_ENDED: Words(
+        "A wish is no longer yours to fulfil",
+        "您认领的心愿已退回",
+        "A wish that you had claimed is on the list again.",
+        "您认领的心愿已退回清单。",
+    ),
+    Kind.WISH_FULFILLED: Words(
+        "Your wish has come true",
+        "您的心愿已完成",
+        "We were told that your wish has come true. If it has, please confirm it.",
+        "您的心愿已完成。如属实，请确认。",
+    ),
+    Kind.WISH_CONFIRMED: Words(
+        "The wish you fulfilled was confirmed",
+        "您完成的心愿已确认",
+        "Somebody's wish came true by you, and he says so. Thank you.",
+        "许愿人已确认您完成的心愿，感谢您的付出。",
+    ),
+    Kind.PROJECT_STARTED: Words(
+        "What you offer is needed",
+        "您的资源已对接",
+        "What you offer was matched with a need, and a project began.",
+        "您提供的资源已与需求对接，项目已启动。",
+    ),
+    Kind.PROJECT_ENDED: Words(
+        "A project with your resource ended",
+        "您参与的项目已结项",
+        "A project with what you offer has ended. Thank you.",
+        "您提供资源的项目已结项，感谢您的支持。",
+    ),
+}

@@ -1,0 +1,112 @@
+"""Who is told of a ticket's longer life, and as what; one ticket, told of by events as tickets sends them."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from services.notifications.tests.conftest import MICRO, STREET
+
+from linli import units
+from linli.events import Event
+from linli.events.tickets import (
+    TicketAnswered,
+    TicketClosed,
+    TicketEscalated,
+    TicketFolded,
+    TicketNoted,
+    TicketOpened,
+    TicketOverdue,
+    TicketReopened,
+    TicketResolved,
+    TicketReturned,
+    TicketSplit,
+    TicketWaiting,
+    TicketWhistled,
+    TicketWithdrawn,
+    WhistleActed,
+    WhistleMissed,
+    WhistleRated,
+    WhistleReported,
+)
+from linli.testing import Running, eventually, tell
+
+REPORTER, ASSIGNEE, MANAGER, FOLLOWER, MEMBER = (uuid4() for _ in range(5))
+PEOPLE = {REPORTER: "reporter", ASSIGNEE: "assignee", MANAGER: "manager", FOLLOWER: "follower", MEMBER: "member"}
+NOBODY = UUID(int=0)
+TICKET = uuid4()
+AT = datetime(2026, 2, 27, 16, 30, tzinfo=UTC)
+OF: dict[str, Any] = {"ticket": TICKET, "unit": units.parse(MICRO), "sequence": 3}
+BOTH: dict[str, Any] = {**OF, "reporter": REPORTER, "assignee": ASSIGNEE}
+CALL: dict[str, Any] = {**OF, "whistle": uuid4(), "department": "urban_management"}
+ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER,)}
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (TicketOpened(**OF, reporter=MANAGER, category="other", parent=uuid4()), {}),
+        (
+            TicketOverdue(**BOTH, clock="street", due_at=AT, supervisors=(MANAGER,)),
+            {"manager": "ticket_street_overdue", "assignee": "ticket_street_overdue"},
+        ),
+        (TicketWaiting(**BOTH, asked_by=ASSIGNEE), {"reporter": "ticket_asked"}),
+        (TicketAnswered(**BOTH, answered_by=REPORTER), {"assignee": "ticket_answered"}),
+        (TicketAnswered(**BOTH, answered_by=ASSIGNEE), {}),
+        (
+            TicketEscalated(**BOTH, **ABOVE, level="street", escalated_by=NOBODY, clock="solve"),
+            {"reporter": "ticket_escalated", "manager": "ticket_escalated_to_you"},
+        ),
+        (
+            TicketReturned(**BOTH, **ABOVE, level="community", returned_by=uuid4()),
+            {"manager": "ticket_returned_to_you", "assignee": "ticket_returned_to_you"},
+        ),
+        (
+            TicketResolved(**BOTH, resolved_by=ASSIGNEE, followers=(FOLLOWER,), confirm_by=AT),
+            {"reporter": "ticket_resolved", "follower": "ticket_followed_resolved"},
+        ),
+        (
+            TicketReopened(**BOTH, **ABOVE, reopened_by=REPORTER, times=1),
+            {
+                "reporter": "ticket_reopened",
+                "assignee": "ticket_reopened_to_you",
+                "manager": "ticket_reopened_to_you",
+            },
+        ),
+        (
+            TicketClosed(**BOTH, closed_by=REPORTER, outcome="fixed", confirmed=True, followers=(FOLLOWER,)),
+            {"reporter": "ticket_closed", "follower": "ticket_followed_ended"},
+        ),
+        (TicketClosed(**BOTH, closed_by=REPORTER, outcome="not_fixed"), {"reporter": "ticket_closed_not_fixed"}),
+        (TicketClosed(**BOTH, closed_by=NOBODY, outcome="no_answer"), {"reporter": "ticket_closed_unanswered"}),
+        (
+            TicketWithdrawn(**BOTH, followers=(FOLLOWER,)),
+            {"assignee": "ticket_withdrawn", "follower": "ticket_followed_ended"},
+        ),
+        (TicketWithdrawn(**OF, reporter=REPORTER), {}),
+        (TicketFolded(**{**BOTH, "ticket": uuid4()}, into=TICKET, folded_by=MANAGER), {"reporter": "ticket_folded"}),
+        (TicketSplit(**OF, reporter=REPORTER, parts=(uuid4(),), split_by=MANAGER), {"reporter": "ticket_split"}),
+        (TicketNoted(**BOTH, noted_by=REPORTER), {"assignee": "ticket_noted"}),
+        (TicketWhistled(**CALL, called_by=MANAGER, members=(MEMBER,), due_at=AT), {"member": "whistle_blown"}),
+        (WhistleReported(**CALL, called_by=MANAGER, reported_by=MEMBER, late=True), {"manager": "whistle_reported"}),
+        (WhistleActed(**CALL, called_by=MANAGER, acted_by=MEMBER), {"manager": "whistle_acted"}),
+        (
+            WhistleRated(**CALL, acted_by=ASSIGNEE, rated_by=MANAGER, members=(MEMBER,), rating=4),
+            {"member": "whistle_rated", "assignee": "whistle_rated"},
+        ),
+        (
+            WhistleMissed(**CALL, called_by=MANAGER, members=(MEMBER,), supervisors=(ASSIGNEE,), due_at=AT),
+            {"member": "whistle_missed", "manager": "whistle_missed", "assignee": "whistle_missed"},
+        ),
+    ],
+    ids=lambda value: value.type if isinstance(value, Event) else "",
+)
+async def test_who_is_told_of_a_step(notifications: Running, event: Event, told: dict[str, str]) -> None:
+    await tell(notifications, event)
+    received = "SELECT count(*) > 0 FROM inbox WHERE event_id = $1"
+    await eventually(lambda: notifications.database.fetchval(received, event.id))
+    rows = await notifications.database.fetch(
+        "SELECT recipient, kind, subject FROM notification WHERE event_id = $1", event.id
+    )
+    assert {PEOPLE[row["recipient"]]: row["kind"] for row in rows} == told
+    assert {row["subject"] for row in rows} <= {TICKET}

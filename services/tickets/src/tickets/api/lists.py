@@ -1,0 +1,135 @@
+"""Routes of needs and resources."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from linli.etags import IfMatch, set_etag
+from linli.paging import Paging
+from linli.schemas import Paged
+from linli.security import Principal, require
+from linli.service import PublicWithin, Router, Transaction
+from tickets.models.lists import Need, NeedState, Resource, ResourceState
+from tickets.operations import lists as operations
+from tickets.schemas.lists import NeedIn, NeedOut, ResourceIn, ResourceOut
+from tickets.schemas.tickets import Category
+
+router = Router(prefix="/tickets/v1", tags=["lists"])
+
+Keeper = Annotated[Principal, require("lists.write")]
+Provider = Annotated[Principal, require("resources.write")]
+
+
+@router.post("/needs", status_code=201)
+async def list_need(body: NeedIn, session: Transaction, caller: Keeper, response: Response) -> NeedOut:
+    """Put what a unit needs on the list (需求清单)."""
+    need = await operations.list_need(session, caller, **dict(body))
+    response.headers["Location"] = f"/tickets/v1/needs/{need.id}"
+    return _need(need, response)
+
+
+@router.get("/needs", dependencies=[require("lists.read")])
+async def list_needs(
+    session: Transaction,
+    page: Paging,
+    request: Request,
+    response: Response,
+    within: PublicWithin,
+    kind: Category | None = None,
+    state: NeedState | None = None,
+) -> Paged[NeedOut]:
+    """List needs (需求清单), newest first."""
+    rows, following = await page.of(
+        session,
+        operations.listed_within(Need, within, kind, state),
+        key=(Need.id.desc(),),
+        request=request,
+        response=response,
+    )
+    return Paged(items=[NeedOut.model_validate(row) for row in rows], next=following)
+
+
+@router.get("/needs/{need_id}", dependencies=[require("lists.read")])
+async def read_need(need_id: UUID, session: Transaction, response: Response) -> NeedOut:
+    """Read one need."""
+    return _need(await operations.find_need(session, need_id), response)
+
+
+@router.post("/needs/{need_id}/withdraw", dependencies=[require("lists.write")])
+async def withdraw_need(need_id: UUID, match: IfMatch, session: Transaction, response: Response) -> NeedOut:
+    """Take a need off the list (撤回)."""
+    need = await operations.find_need(session, need_id, to_change=True)
+    match.check(need)
+    await operations.withdraw_need(session, need)
+    return _need(need, response)
+
+
+@router.get("/needs/{need_id}/candidates", dependencies=[require("lists.write")])
+async def list_candidates(
+    need_id: UUID, session: Transaction, page: Paging, request: Request, response: Response
+) -> Paged[ResourceOut]:
+    """List the resources that could meet a need (匹配): of its kind, the nearest first."""
+    need = await operations.find_need(session, need_id)
+    rows, following = await page.of(
+        session,
+        operations.candidates_for(need),
+        key=(operations.nearness(need), Resource.id),
+        request=request,
+        response=response,
+    )
+    return Paged(items=[ResourceOut.model_validate(row) for row in rows], next=following)
+
+
+@router.post("/resources", status_code=201)
+async def list_resource(body: ResourceIn, session: Transaction, caller: Provider, response: Response) -> ResourceOut:
+    """Put what the caller offers on the list (资源清单)."""
+    resource = await operations.list_resource(session, caller, **dict(body))
+    response.headers["Location"] = f"/tickets/v1/resources/{resource.id}"
+    return _resource(resource, response)
+
+
+@router.get("/resources", dependencies=[require("lists.read")])
+async def list_resources(
+    session: Transaction,
+    page: Paging,
+    request: Request,
+    response: Response,
+    within: PublicWithin,
+    kind: Category | None = None,
+    state: ResourceState | None = None,
+) -> Paged[ResourceOut]:
+    """List resources (资源清单), newest first."""
+    rows, following = await page.of(
+        session,
+        operations.listed_within(Resource, within, kind, state),
+        key=(Resource.id.desc(),),
+        request=request,
+        response=response,
+    )
+    return Paged(items=[ResourceOut.model_validate(row) for row in rows], next=following)
+
+
+@router.get("/resources/{resource_id}", dependencies=[require("lists.read")])
+async def read_resource(resource_id: UUID, session: Transaction, response: Response) -> ResourceOut:
+    """Read one resource."""
+    return _resource(await operations.find_resource(session, resource_id), response)
+
+
+@router.post("/resources/{resource_id}/withdraw", dependencies=[require("resources.write")])
+async def withdraw_resource(resource_id: UUID, match: IfMatch, session: Transaction, response: Response) -> ResourceOut:
+    """Take a resource off the list (撤回)."""
+    resource = await operations.find_resource(session, resource_id, to_change=True)
+    match.check(resource)
+    await operations.withdraw_resource(session, resource)
+    return _resource(resource, response)
+
+
+def _need(need: Need, response: Response) -> NeedOut:
+    set_etag(response, need)
+    return NeedOut.model_validate(need)
+
+
+def _resource(resource: Resource, response: Response) -> ResourceOut:
+    set_etag(response, resource)
+    return ResourceOut.model_validate(resource)

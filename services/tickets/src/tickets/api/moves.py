@@ -1,0 +1,278 @@
+"""Routes of the moves that people make with a ticket; what each needs, and who may make it, is the table `MOVES`."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Query, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli.db import Scope, transaction
+from linli.etags import IfMatch, Match, set_etag
+from linli.paging import Paging
+from linli.problems import OutsideScope
+from linli.schemas import Paged
+from linli.security import Caller, Principal, require
+from linli.service import Router, Transaction
+from linli.units import UnitCode, short
+from tickets.api.tickets import answer
+from tickets.models.moves import Outcome
+from tickets.models.tickets import Ticket
+from tickets.operations import endings, folding, levels
+from tickets.operations import tickets as operations
+from tickets.schemas.tickets import (
+    Assign,
+    Category,
+    Close,
+    Code,
+    Fold,
+    Latitude,
+    Longitude,
+    Note,
+    Rate,
+    Split,
+    TicketAlike,
+    TicketOut,
+    Word,
+)
+
+router = Router(prefix="/tickets/v1/tickets", tags=["tickets"])
+
+
+async def _public(request: Request, caller: Caller) -> AsyncIterator[AsyncSession]:
+    async with transaction(request.app.state.sessions, Scope.of_district(caller.district)) as session:
+        yield session
+
+
+@router.get("/similar", dependencies=[require("tickets.open")])
+async def list_similar(
+    session: Annotated[AsyncSession, Depends(_public, scope="function")],
+    caller: Caller,
+    page: Paging,
+    request: Request,
+    response: Response,
+    unit: UnitCode,
+    category: Category | None = None,
+    latitude: Annotated[Latitude | None, Query()] = None,
+    longitude: Annotated[Longitude | None, Query()] = None,
+    subject: Code | None = None,
+) -> Paged[TicketAlike]:
+    """List what may have been reported already (疑似重复), newest first: the same subject, within 200 m, or that unit.
+
+    For whoever is about to open a ticket: residents find their own, and those of public categories.
+    """
+    if not caller.scope.lo <= unit <= caller.scope.hi:
+        raise OutsideScope(unit=short(unit))
+    rows, following = await page.of(
+        session,
+        folding.similar_to(
+            caller, unit=unit, category=category, latitude=latitude, longitude=longitude, subject=subject
+        ),
+        key=(Ticket.id.desc(),),
+        request=request,
+        response=response,
+    )
+    return Paged(items=[TicketAlike.model_validate(row) for row in rows], next=following)
+
+
+@router.post("/{ticket_id}/assign")
+async def assign_ticket(
+    ticket_id: UUID,
+    body: Assign,
+    match: IfMatch,
+    session: Transaction,
+    caller: Annotated[Principal, require("tickets.assign")],
+    response: Response,
+) -> TicketOut:
+    """Give the ticket to somebody who answers for it (派单)."""
+    ticket = await _found(session, ticket_id, match)
+    await operations.assign_ticket(session, caller, ticket, body.assignee, body.note)
+    return answer(ticket, response)
+
+
+@router.post("/{ticket_id}/ask")
+async def ask_reporter(
+    ticket_id: UUID,
+    body: Word,
+    match: IfMatch,
+    session: Transaction,
+    caller: Annotated[Principal, require("tickets.resolve")],
+    response: Response,
+) -> TicketOut:
+    """Ask the reporter for something (等待诉求人): the clocks stand still until it is answered."""
+    ticket = await _found(session, ticket_id, match)
+    await operations.ask_reporter(session, caller, ticket, body.note)
+    return answer(ticket, response)
+
+
+@router.post("/{ticket_id}/answer")
+async def answer_for_reporter(
+    ticket_id: UUID,
+    body: Word,
+    match: IfMatch,
+    session: Transaction,
+    caller: Annotated[Principal, require("tickets.close")],
+    response: Response,
+) -> TicketOut:
+    """Say what the reporter was asked for (补充答复): the clocks go on."""
+    ticket = await _found(session, ticket_id, match)
+    await operations.answer_for_reporter(session, caller, ticket, body.note)
+    return answer(ticket, response)
+
+
+@router.post("/{ticket_id}/note")
+async def note_ticket(
+    ticket_id: UUID,
+    body: Word,
+    match: IfMatch,
+    session: Transaction,
+    caller: Annotated[Principal, require("tickets.read")],
+    response: Response,
+) -> TicketOut:
+    """Add a word to the ticket (补充说明), whatever its state."""
+    ticket = await _found(session, ticket_id, match)
+    await operations.note_ticket(session, caller, ticket, body.note)
+    return answer(ticket, response)
+
+
+@router.post("/{ticket_id}/escalate")
+async def escalate_ticket(
+    ticket_id: UUID,
+    body: Word,
+    match: IfMatch,
+    session: Transaction,
+    caller: Annotated[Principal, require("tickets.resolve")],
+    response: Response,
+) -> TicketOut:
+    """Raise the ticket to the level above (升级), which answers for it from now on."""
+    ticket = await _found(session, ticket_id, match)
+    await levels.escalate_ticket(session, caller, ticket, body.note)
+    return answer(ticket, response)
+
+
+@router.post("/{ticket_id}/return")
+async def return_ticket(
+    ticket_id: UUID,
+    body: Word,
+    match: IfMatch,
+    session: Transaction,
+    caller: Annotated[Principal, require("tickets.assign")],
+    response: Response,
+) -> TicketOut:
+    """Give the ticket back to the level below (退回)."""
+    ticket = await _found(session, ticket_id, match)
+    await levels.return_ticket(session, caller, ticket, body.note)
+    return answer(ticket, response)
+
+
+@router.post("/{ticket_id}/resolve")
+async def resolve_ticket(
+    ticket_id: UUID,
+    body: Note,
+    match: IfMatch,
+    session: Transaction,
+    caller: Annotated[Principal, require("tickets.resolve")],
+    response: Response,
+) -> TicketOut:
+    """Say that the matter is dealt with (办结); its reporter confirms that, or does not."""
+    ticket = await _found(session, ticket_id, match)
+    await endings.resolve_ticket(session, caller, ticket, body.note)
+    return answer(ticket, response)
+
+
+@router.post("/{ticket_id}/close")
+async def close_ticket(
+    ticket_id: UUID,
+    body: Close,
+    match: IfMatch,
+    session: Transaction,
+    caller: Annotated[Principal, require("tickets.close")],
+    response: Response,
+) -> TicketOut:
+    """End the resolved ticket (结案): fixed or not, as its reporter or somebody else says."""
+    ticket = await _found(session, ticket_id, match)
+    await endings.close_ticket(session, caller, ticket, body.note, Outcome(body.outcome))
+    return answer(ticket, response)
+
+
+@router.post("/{ticket_id}/reopen")
+async def reopen_ticket(
+    ticket_id: UUID,
+    body: Word,
+    match: IfMatch,
+    session: Transaction,
+    caller: Annotated[Principal, require("tickets.close")],
+    response: Response,
+) -> TicketOut:
+    """Say why it is not dealt with after all (重新办理): the one who had it takes it up again."""
+    ticket = await _found(session, ticket_id, match)
+    await endings.reopen_ticket(session, caller, ticket, body.note)
+    return answer(ticket, response)
+
+
+@router.post("/{ticket_id}/withdraw")
+async def withdraw_ticket(
+    ticket_id: UUID,
+    body: Note,
+    match: IfMatch,
+    session: Transaction,
+    caller: Annotated[Principal, require("tickets.close")],
+    response: Response,
+) -> TicketOut:
+    """Take one's report back (撤回), before it is resolved."""
+    ticket = await _found(session, ticket_id, match)
+    await endings.withdraw_ticket(session, caller, ticket, body.note)
+    return answer(ticket, response)
+
+
+@router.post("/{ticket_id}/rate")
+async def rate_ticket(
+    ticket_id: UUID,
+    body: Rate,
+    match: IfMatch,
+    session: Transaction,
+    caller: Annotated[Principal, require("tickets.rate")],
+    response: Response,
+) -> TicketOut:
+    """Say how well it was answered (评价), 1 to 5; under 3 it is taken up again."""
+    ticket = await _found(session, ticket_id, match)
+    await endings.rate_ticket(session, caller, ticket, body.rating, body.note)
+    return answer(ticket, response)
+
+
+@router.post("/{ticket_id}/fold")
+async def fold_ticket(
+    ticket_id: UUID,
+    body: Fold,
+    match: IfMatch,
+    session: Transaction,
+    caller: Annotated[Principal, require("tickets.assign")],
+    response: Response,
+) -> TicketOut:
+    """End the ticket as a duplicate of another (并单); its reporter is told how that goes on."""
+    ticket, into = await folding.find_two(session, ticket_id, body.into)
+    match.check(ticket)
+    await folding.fold_ticket(session, caller, ticket, into, body.note)
+    return answer(ticket, response)
+
+
+@router.post("/{ticket_id}/split")
+async def split_ticket(
+    ticket_id: UUID,
+    body: Split,
+    match: IfMatch,
+    session: Transaction,
+    caller: Annotated[Principal, require("tickets.assign")],
+    response: Response,
+) -> list[TicketOut]:
+    """Split the ticket into parts (拆单), each a ticket of its own; it is resolved when all of them have ended."""
+    ticket = await _found(session, ticket_id, match)
+    parts = await folding.split_ticket(session, caller, ticket, [dict(part) for part in body.parts], body.note)
+    set_etag(response, ticket)
+    return [TicketOut.model_validate(part) for part in parts]
+
+
+async def _found(session: AsyncSession, ticket_id: UUID, match: Match) -> Ticket:
+    ticket = await operations.find_ticket(session, ticket_id, to_change=True)
+    match.check(ticket)
+    return ticket

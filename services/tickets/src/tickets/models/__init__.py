@@ -1,0 +1,1 @@
+"""Tables of the tickets service, a module for each noun."""

@@ -1,0 +1,213 @@
+"""Tables of needs, resources and projects (三张清单)."""
+
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint
+from sqlalchemy.orm import Mapped, mapped_column, query_expression
+from sqlalchemy.orm.attributes import flag_modified
+
+from linli.models import Base, Placed, Versioned
+from linli.problems import Conflict
+
+
+class NeedState(StrEnum):
+    """Where a need stands."""
+
+    LISTED = "listed"
+    MATCHED = "matched"
+    MET = "met"
+    WITHDRAWN = "withdrawn"
+
+
+class ResourceState(StrEnum):
+    """Whether a resource is still offered; it may serve many needs."""
+
+    LISTED = "listed"
+    WITHDRAWN = "withdrawn"
+
+
+class ProjectState(StrEnum):
+    """Whether a project goes on."""
+
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class ProjectOutcome(StrEnum):
+    """Whether the need was met (需求满足)."""
+
+    MET = "met"
+    UNMET = "unmet"
+
+
+class NotListed(Conflict):
+    """This {what} is {state}; only one that is on the list can be matched or withdrawn."""
+
+    title_zh = "不在清单上"
+    detail_zh = "该{what_zh}当前状态为 {state}，只有清单上的才能匹配或撤回。"
+
+
+class OtherKind(Conflict):
+    """The need is of kind {need}, the resource of kind {resource}."""
+
+    title_zh = "类别不符"
+    detail_zh = "需求类别为 {need}，资源类别为 {resource}。"
+
+
+class ProjectEnded(Conflict):
+    """This project has ended."""
+
+    title_zh = "项目已结束"
+    detail_zh = "该项目已结束。"
+
+
+class StepDone(Conflict):
+    """This step was done before."""
+
+    title_zh = "步骤已完成"
+    detail_zh = "该步骤已完成。"
+
+
+class Need(Placed, Versioned, Base):
+    """What a unit needs (需求清单)."""
+
+    __tablename__ = "need"
+
+    kind: Mapped[str]
+    title: Mapped[str]
+    description: Mapped[str]
+    listed_by: Mapped[UUID]
+    state: Mapped[str] = mapped_column(default=NeedState.LISTED.value)
+    listed_at: Mapped[datetime]
+
+    def must_be_listed(self) -> None:
+        """Refuse what is done with needs on the list alone.
+
+        Raises:
+            NotListed: 409.
+        """
+        if self.state != NeedState.LISTED:
+            raise NotListed(what="need", what_zh="需求", state=self.state)
+
+    def become(self, state: NeedState) -> None:
+        """Move it on, as its project does."""
+        self.state = state.value
+
+    def withdraw(self) -> None:
+        """Take it off the list (撤回).
+
+        Raises:
+            NotListed: 409.
+        """
+        self.must_be_listed()
+        self.state = NeedState.WITHDRAWN.value
+
+
+class Resource(Placed, Versioned, Base):
+    """What a partner or organisation offers (资源清单), in its unit first, and beyond.
+
+    Attributes:
+        nearness: to the need that it is looked up for.
+    """
+
+    __tablename__ = "resource"
+
+    kind: Mapped[str]
+    title: Mapped[str]
+    description: Mapped[str]
+    provider: Mapped[UUID]
+    state: Mapped[str] = mapped_column(default=ResourceState.LISTED.value)
+    listed_at: Mapped[datetime]
+    nearness: Mapped[int | None] = query_expression()
+
+    def must_be_listed(self) -> None:
+        """Refuse what is done with resources on the list alone.
+
+        Raises:
+            NotListed: 409.
+        """
+        if self.state != ResourceState.LISTED:
+            raise NotListed(what="resource", what_zh="资源", state=self.state)
+
+    def withdraw(self) -> None:
+        """Offer it no longer (撤回).
+
+        Raises:
+            NotListed: 409.
+        """
+        self.must_be_listed()
+        self.state = ResourceState.WITHDRAWN.value
+
+
+class Project(Placed, Versioned, Base):
+    """What a need and a resource become together (项目清单), in steps, with an end.
+
+    Attributes:
+        provider: whose resource it is; he sees the project.
+        ends_on: when it is meant to end.
+    """
+
+    __tablename__ = "project"
+    __table_args__ = (
+        ForeignKeyConstraint(["district", "need_id"], ["need.district", "need.id"]),
+        ForeignKeyConstraint(["district", "resource_id"], ["resource.district", "resource.id"]),
+    )
+
+    need_id: Mapped[UUID]
+    resource_id: Mapped[UUID]
+    provider: Mapped[UUID]
+    state: Mapped[str] = mapped_column(default=ProjectState.RUNNING.value)
+    outcome: Mapped[str | None]
+    started_by: Mapped[UUID]
+    started_at: Mapped[datetime]
+    ends_on: Mapped[date | None]
+    ended_at: Mapped[datetime | None]
+
+    def must_run(self) -> None:
+        """Refuse what is done in running projects alone.
+
+        Raises:
+            ProjectEnded: 409.
+        """
+        if self.state == ProjectState.ENDED:
+            raise ProjectEnded
+
+    def touch(self) -> None:
+        """Count a change of its steps among its own."""
+        self.must_run()
+        flag_modified(self, "state")
+
+    def end(self, outcome: ProjectOutcome) -> None:
+        """End it (结项).
+
+        Raises:
+            ProjectEnded: 409.
+        """
+        self.must_run()
+        self.state, self.outcome, self.ended_at = ProjectState.ENDED.value, outcome.value, datetime.now(UTC)
+
+
+class ProjectStep(Placed, Base):
+    """One step of a project (步骤)."""
+
+    __tablename__ = "project_step"
+    __table_args__ = (ForeignKeyConstraint(["district", "project_id"], ["project.district", "project.id"]),)
+
+    project_id: Mapped[UUID]
+    provider: Mapped[UUID]
+    title: Mapped[str]
+    due_on: Mapped[date | None]
+    done_at: Mapped[datetime | None]
+    done_by: Mapped[UUID | None]
+
+    def finish(self, actor: UUID) -> None:
+        """Say that it is done.
+
+        Raises:
+            StepDone: 409.
+        """
+        if self.done_at is not None:
+            raise StepDone
+        self.done_at, self.done_by = datetime.now(UTC), actor

@@ -1,0 +1,159 @@
+"""Use cases of departments: one function each, inside the caller's transaction."""
+
+from collections.abc import Collection
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Select, delete, exists, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli import units
+from linli.db import require_unit
+from linli.models import uuid7
+from linli.problems import NotFound
+from linli.security import Principal
+from tickets.models.departments import CodeTaken, Department, Member, NoSuchStaff
+from tickets.models.tickets import KnownAssignment
+
+STAFF: Final = "department_staff"
+
+
+async def create_department(  # noqa: PLR0913 a department is these facts
+    session: AsyncSession,
+    caller: Principal,
+    *,
+    code: str,
+    unit: int,
+    name: str,
+    name_en: str | None,
+    report_minutes: int,
+    active: bool,
+) -> Department:
+    """Add a department (部门) that can be called from now on.
+
+    Raises:
+        OutsideScope: 403.
+        UnknownUnit: 422.
+        CodeTaken: 409.
+    """
+    department = Department(district=units.district(unit), code=code)
+    await change_department(
+        session,
+        caller,
+        department,
+        unit=unit,
+        name=name,
+        name_en=name_en,
+        report_minutes=report_minutes,
+        active=active,
+    )
+    session.add(department)
+    try:
+        await session.flush()
+    except IntegrityError as error:
+        raise CodeTaken(code=code) from error
+    return department
+
+
+async def change_department(  # noqa: PLR0913 as above
+    session: AsyncSession,
+    caller: Principal,
+    department: Department,
+    *,
+    unit: int,
+    name: str,
+    name_en: str | None,
+    report_minutes: int,
+    active: bool,
+) -> None:
+    """Set what a district says of a department; one that is not active is called no more.
+
+    Raises:
+        OutsideScope: 403.
+        UnknownUnit: 422.
+    """
+    caller.must_cover(unit)
+    await require_unit(session, unit)
+    department.unit, department.name, department.name_en = unit, name, name_en
+    department.report_minutes, department.active = report_minutes, active
+
+
+async def find_department(session: AsyncSession, code: str, *, to_change: bool = False) -> Department:
+    """Read a department of the caller's district; `to_change` locks it until the transaction ends.
+
+    Raises:
+        NotFound: 404.
+    """
+    statement = select(Department).where(Department.code == code)
+    department = await session.scalar(statement.with_for_update() if to_change else statement)
+    if department is None:
+        raise NotFound(kind="department", id=code)
+    return department
+
+
+def departments_of(*, active: bool | None) -> Select[tuple[Department]]:
+    """Select the departments of the caller's district."""
+    statement = select(Department)
+    return statement if active is None else statement.where(Department.active == active)
+
+
+async def add_member(session: AsyncSession, department: Department, staff: UUID) -> None:
+    """Let somebody answer for a department; one who does already, goes on.
+
+    Raises:
+        NoSuchStaff: 404, when he is not in office as department staff in the district.
+    """
+    in_office = exists().where(
+        KnownAssignment.district == department.district,
+        KnownAssignment.staff == staff,
+        KnownAssignment.role == STAFF,
+        KnownAssignment.active,
+    )
+    if not await session.scalar(select(in_office)):
+        raise NoSuchStaff(staff=str(staff))
+    row = {"district": department.district, "id": uuid7(), "unit": department.unit}
+    added = insert(Member).values(**row, department=department.code, staff=staff)
+    await session.execute(added.on_conflict_do_nothing())
+
+
+async def remove_member(session: AsyncSession, department: Department, staff: UUID) -> None:
+    """End that somebody answers for a department.
+
+    Raises:
+        NotFound: 404.
+    """
+    gone = delete(Member).where(
+        Member.district == department.district, Member.department == department.code, Member.staff == staff
+    )
+    if not (await session.execute(gone.returning(Member.id))).first():
+        raise NotFound(kind="member", id=str(staff))
+
+
+def members_of(department: Department) -> Select[tuple[Member]]:
+    """Select who answers for a department."""
+    return select(Member).where(Member.district == department.district, Member.department == department.code)
+
+
+async def is_member(session: AsyncSession, district: int, department: str, staff: UUID) -> bool:
+    """Tell whether somebody answers for a department."""
+    is_one = exists().where(Member.district == district, Member.department == department, Member.staff == staff)
+    return bool(await session.scalar(select(is_one)))
+
+
+async def told(session: AsyncSession, district: int, department: str, most: int) -> tuple[UUID, ...]:
+    """Give who answers for a department, at most so many: those who are told."""
+    statement = select(Member.staff).where(Member.district == district, Member.department == department)
+    return tuple(await session.scalars(statement.order_by(Member.staff).limit(most)))
+
+
+async def leave(session: AsyncSession, district: int, staff: Collection[UUID]) -> None:
+    """End that those answer for departments who left office: nobody is told of what he may not see."""
+    in_office = exists().where(
+        KnownAssignment.district == Member.district,
+        KnownAssignment.staff == Member.staff,
+        KnownAssignment.role == STAFF,
+        KnownAssignment.active,
+    )
+    await session.execute(delete(Member).where(Member.district == district, Member.staff.in_(staff), ~in_office))

@@ -1,0 +1,223 @@
+"""Use cases of how a ticket ends (反馈): resolved, confirmed by its reporter, rated, taken up again, or withdrawn."""
+
+from datetime import UTC, datetime
+from typing import cast
+from uuid import UUID
+
+from sqlalchemy import exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli import timers
+from linli.db import NOBODY
+from linli.events.tickets import (
+    FOLLOWERS,
+    TicketClosed,
+    TicketRated,
+    TicketReopened,
+    TicketResolved,
+    TicketWithdrawn,
+)
+from linli.outbox import publish
+from linli.security import Principal
+from tickets.models.moves import MOVES, Clock, Move, Outcome, State
+from tickets.models.tickets import Follower, Ticket
+from tickets.operations.levels import raise_ticket
+from tickets.operations.rules import rules_of
+from tickets.operations.tickets import LATE, enter, find_ticket, supervisors_of
+
+
+async def resolve_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None) -> None:
+    """Say that the matter is dealt with (办结): the assignee, or who manages the unit that it is with.
+
+    Its reporter says whether it is (确认), within a time. A part is closed at once: of the whole he is asked.
+
+    Raises:
+        NotYours: 403.
+        IllegalMove: 409.
+    """
+    ticket.resolve(caller, caller.id)
+    await _resolved(session, ticket, Move.RESOLVE, caller.id, note)
+    if ticket.parent is not None:
+        await _close(session, ticket, None, Outcome.FIXED, None)
+
+
+async def _resolved(session: AsyncSession, ticket: Ticket, move: Move, actor: UUID, note: str | None) -> None:
+    ticket.stop(Clock)
+    due = None
+    if ticket.parent is None:
+        rules = await rules_of(session, ticket.district)
+        minutes = rules.kind(ticket.category).minutes[Clock.CONFIRM]
+        due = ticket.run(Clock.CONFIRM, minutes, datetime.now(UTC), rules.calendar)
+    await enter(session, ticket, move, actor, note)
+    await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=LATE)
+    if due:
+        await timers.set(session, aggregate=ticket.id, unit=ticket.unit, due={Clock.CONFIRM: due})
+    await publish(
+        session,
+        TicketResolved(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            assignee=ticket.assignee,
+            resolved_by=cast("UUID", ticket.resolved_by),
+            followers=await _followers_of(session, ticket),
+            confirm_by=due,
+        ),
+    )
+
+
+async def close_ticket(
+    session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None, outcome: Outcome
+) -> None:
+    """End a resolved ticket (结案): its reporter says whether it is fixed; others may end it, and it is not his word.
+
+    Raises:
+        NotYours: 403.
+        IllegalMove: 409.
+    """
+    await _close(session, ticket, caller, outcome, note)
+
+
+async def close_unanswered(session: AsyncSession, ticket: Ticket) -> None:
+    """End a resolved ticket whose reporter let the time pass (逾期未反馈)."""
+    await _close(session, ticket, None, Outcome.NO_ANSWER, None)
+
+
+async def _close(
+    session: AsyncSession, ticket: Ticket, caller: Principal | None, outcome: Outcome, note: str | None
+) -> None:
+    ticket.close(Move.CLOSE, caller, outcome)
+    ticket.stop([Clock.CONFIRM])
+    actor = caller.id if caller else NOBODY
+    await enter(session, ticket, Move.CLOSE, actor, note, outcome=outcome.value, confirmed=ticket.confirmed)
+    if caller is not None:  # otherwise it is that clock's own doing, or there is none
+        await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=[Clock.CONFIRM])
+    await publish(
+        session,
+        TicketClosed(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            assignee=ticket.assignee,
+            closed_by=actor,
+            outcome=outcome.value,
+            confirmed=ticket.confirmed,
+            followers=await _followers_of(session, ticket),
+        ),
+    )
+    await end_part(session, ticket)
+
+
+async def end_part(session: AsyncSession, ticket: Ticket) -> None:
+    """Resolve the ticket that an ended one is a part of, if it was the last."""
+    if ticket.parent is None:
+        return
+    whole = await find_ticket(session, ticket.parent, to_change=True)
+    running = exists().where(
+        Ticket.district == whole.district, Ticket.parent == whole.id, Ticket.state != State.CLOSED.value
+    )
+    if whole.state != State.SPLIT or await session.scalar(select(running)):
+        return
+    whole.resolve(None, ticket.resolved_by or ticket.reporter)
+    await _resolved(session, whole, Move.PARTS_DONE, NOBODY, None)
+
+
+async def reopen_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str) -> None:
+    """Say that it is not dealt with after all (重新办理): it is taken up again by whoever had it, with new clocks.
+
+    Raises:
+        NotYours: 403.
+        IllegalMove: 409.
+    """
+    ticket.reopen(Move.REOPEN, caller)
+    await _reopened(session, ticket, Move.REOPEN, caller.id, note)
+
+
+async def _reopened(session: AsyncSession, ticket: Ticket, move: Move, actor: UUID, note: str | None) -> None:
+    rules = await rules_of(session, ticket.district)
+    minutes = rules.kind(ticket.category).minutes
+    ticket.stop([Clock.CONFIRM])
+    clocks = [Clock.SOLVE] if ticket.assignee else [Clock.ANSWER, Clock.SOLVE]
+    now = datetime.now(UTC)
+    due = {clock.value: ticket.run(clock, minutes[clock], now, rules.calendar) for clock in clocks}
+    await enter(session, ticket, move, actor, note)
+    await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=[Clock.CONFIRM])
+    await timers.set(session, aggregate=ticket.id, unit=ticket.unit, due=due)
+    await publish(
+        session,
+        TicketReopened(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            assignee=ticket.assignee,
+            handler=ticket.handler,
+            supervisors=await supervisors_of(session, ticket),
+            reopened_by=actor,
+            times=ticket.reopened,
+        ),
+    )
+
+
+async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, rating: int, note: str | None) -> None:
+    """Say how well the matter was answered (评价), 1 to 5; a poor rating takes it up again.
+
+    Raises:
+        NotYours: 403, for anybody but the reporter.
+        IllegalMove: 409, before it is closed.
+        AlreadyRated: 409.
+    """
+    ticket.rate(caller, rating)
+    await enter(session, ticket, Move.RATE, caller.id, note, rating=rating)
+    await publish(
+        session,
+        TicketRated(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            resolved_by=cast("UUID", ticket.resolved_by),  # a closed ticket has one: ck_ticket_resolved
+            rating=rating,
+        ),
+    )
+    if MOVES[Move.POORLY_RATED].legal(ticket):
+        again = ticket.reopened > 0
+        ticket.reopen(Move.POORLY_RATED, None)
+        await _reopened(session, ticket, Move.POORLY_RATED, NOBODY, None)
+        if again and MOVES[Move.ESCALATE].legal(ticket):
+            ticket.move(Move.ESCALATE, None)
+            await raise_ticket(session, ticket, NOBODY, None, datetime.now(UTC))
+
+
+async def withdraw_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None) -> None:
+    """Take a report back (撤回): its reporter, before it is resolved.
+
+    Raises:
+        NotYours: 403.
+        IllegalMove: 409.
+    """
+    ticket.close(Move.WITHDRAW, caller, Outcome.WITHDRAWN)
+    ticket.stop(Clock)
+    await enter(session, ticket, Move.WITHDRAW, caller.id, note)
+    await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
+    await publish(
+        session,
+        TicketWithdrawn(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            assignee=ticket.assignee,
+            followers=await _followers_of(session, ticket),
+        ),
+    )
+    await end_part(session, ticket)
+
+
+async def _followers_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
+    if not ticket.followers:
+        return ()
+    found = select(Follower.follower).where(Follower.district == ticket.district, Follower.ticket_id == ticket.id)
+    return tuple(await session.scalars(found.distinct().order_by(Follower.follower).limit(FOLLOWERS)))

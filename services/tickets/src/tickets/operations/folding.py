@@ -1,0 +1,176 @@
+"""Use cases of tickets that are one (并单), or several (拆单): found, folded into one, split into parts."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, false, insert, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli import timers, units
+from linli.events.tickets import FOLLOWERS, TicketFolded, TicketSplit
+from linli.models import uuid7
+from linli.outbox import publish
+from linli.problems import Conflict, NotFound
+from linli.security import Principal
+from tickets.models.categories import Visibility
+from tickets.models.moves import Clock, Move, Outcome, State
+from tickets.models.tickets import Follower, Ticket
+from tickets.operations.rules import rules_of
+from tickets.operations.tickets import enter, note_ticket, take_in
+
+NEAR: Final = 0.0018
+"""Degrees of latitude in 200 m."""
+_NEAR_EAST: Final = 0.0021
+"""Degrees of longitude in about as many, in the middle of China."""
+
+
+class NotFoldable(Conflict):
+    """The ticket {into} takes in no others: it is closed, this one itself, or {most} were folded into it already."""
+
+    title_zh = "不能并入该工单"
+    detail_zh = "工单 {into} 不能并入其他工单：已结案、即为本单，或已并入 {most} 件。"
+
+
+def similar_to(  # noqa: PLR0913 what a report says
+    caller: Principal,
+    *,
+    unit: int,
+    category: str | None,
+    latitude: float | None,
+    longitude: float | None,
+    subject: str | None,
+) -> Select[tuple[Ticket]]:
+    """Select tickets that are not closed and may be about the same: the same subject, or near by, or in that unit.
+
+    Of what the caller may not see otherwise, those that are public are among them.
+    """
+    alike: list[ColumnElement[bool]] = []
+    if subject is not None:
+        alike.append(Ticket.subject == subject)
+    if latitude is not None and longitude is not None:
+        alike.append(
+            and_(
+                Ticket.latitude.between(latitude - NEAR, latitude + NEAR),
+                Ticket.longitude.between(longitude - _NEAR_EAST, longitude + _NEAR_EAST),
+            )
+        )
+    if not alike:
+        alike.append(Ticket.unit.between(*units.span(unit)))
+    about = [] if category is None else [Ticket.category == category]
+    return select(Ticket).where(
+        Ticket.unit.between(*units.span(units.district(unit) * 10**12)),
+        Ticket.closed_at.is_(None),
+        Ticket.parent.is_(None),
+        or_(Ticket.visibility == Visibility.PUBLIC.value, _sees(caller)),
+        or_(*alike),
+        *about,
+    )
+
+
+def _sees(caller: Principal) -> ColumnElement[bool]:
+    scope = caller.scope
+    if scope.role == "linli_person":
+        return Ticket.reporter == caller.id
+    if scope.role == "linli_worker":
+        return and_(Ticket.unit_grid.in_(scope.grids), Ticket.visibility != Visibility.PRIVATE.value)
+    return Ticket.unit.between(scope.lo, scope.hi) if "tickets.assign" in caller.permissions else false()
+
+
+async def find_two(session: AsyncSession, ticket_id: UUID, into: UUID) -> tuple[Ticket, Ticket]:
+    """Read two tickets and lock them, always in the same order.
+
+    Raises:
+        NotFound: 404, for either.
+    """
+    both = select(Ticket).where(Ticket.id.in_([ticket_id, into])).order_by(Ticket.id).with_for_update(key_share=True)
+    found = {ticket.id: ticket for ticket in await session.scalars(both)}
+    for one in (ticket_id, into):
+        if one not in found:
+            raise NotFound(kind="ticket", id=str(one))
+    return found[ticket_id], found[into]
+
+
+async def fold_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, into: Ticket, note: str | None) -> None:
+    """Fold a duplicate into another (并单): it ends, and its reporter is told how the other goes on.
+
+    Raises:
+        NotYours: 403.
+        IllegalMove: 409.
+        NotFoldable: 409.
+    """
+    ticket.close(Move.FOLD, caller, Outcome.DUPLICATE)
+    both = ticket.followers + 1 + into.followers
+    if into is ticket or into.state == State.CLOSED or both > FOLLOWERS:
+        raise NotFoldable(into=str(into.id), most=FOLLOWERS)
+    ticket.folded_into = into.id
+    ticket.stop(Clock)
+    await enter(session, ticket, Move.FOLD, caller.id, note, into=str(into.id))
+    await _follow(session, ticket, into)
+    into.followers = both
+    await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
+    await publish(
+        session,
+        TicketFolded(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            assignee=ticket.assignee,
+            into=into.id,
+            folded_by=caller.id,
+        ),
+    )
+    await note_ticket(session, caller, into, None, folded=str(ticket.id))
+
+
+async def _follow(session: AsyncSession, ticket: Ticket, into: Ticket) -> None:
+    """Have the reporter, and whoever followed his ticket, follow the other one."""
+    whose = {
+        "district": into.district,
+        "unit": into.unit,
+        "ticket_id": into.id,
+        "reporter": into.reporter,
+    }
+    followed = await session.execute(
+        select(Follower.follower, Follower.folded).where(
+            Follower.district == ticket.district, Follower.ticket_id == ticket.id
+        )
+    )
+    own = [(ticket.reporter, ticket.id), *(tuple(row) for row in followed)]
+    rows = [{**whose, "id": uuid7(), "follower": follower, "folded": folded} for follower, folded in own]
+    await session.execute(insert(Follower), rows)
+
+
+async def split_ticket(
+    session: AsyncSession, caller: Principal, ticket: Ticket, parts: Sequence[dict[str, Any]], note: str | None
+) -> list[Ticket]:
+    """Split a ticket into parts (拆单), each a ticket of its own; it is resolved when all of them have ended.
+
+    Whoever splits it is the parts' reporter: of the whole its own one is asked.
+
+    Raises:
+        NotYours: 403.
+        IllegalMove: 409.
+        Unprocessable: 422, for a part of a category that is out of use.
+    """
+    ticket.move(Move.SPLIT, caller)
+    ticket.stop(Clock)
+    rules = await rules_of(session, ticket.district)
+    made = [Ticket(id=uuid7(), unit=ticket.unit, parent=ticket.id, **part) for part in parts]
+    await enter(session, ticket, Move.SPLIT, caller.id, note, parts=[str(part.id) for part in made])
+    await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
+    await publish(
+        session,
+        TicketSplit(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            parts=tuple(part.id for part in made),
+            split_by=caller.id,
+        ),
+    )
+    for part in made:
+        await take_in(session, part, rules, caller.id)
+    return made

@@ -1,0 +1,119 @@
+"""Use cases of the three levels (三级处置): a ticket goes up by hand, or when a clock runs out, and down again."""
+
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli import timers
+from linli.events.tickets import TicketEscalated, TicketReturned
+from linli.outbox import publish
+from linli.security import Principal
+from tickets.models.moves import Clock, Level, Move, State
+from tickets.models.tickets import Ticket
+from tickets.operations.rules import rules_of
+from tickets.operations.tickets import enter, supervisors_of
+
+_OF_LEVEL: Final = {
+    Level.COMMUNITY.value: Clock.ANSWER,
+    Level.STREET.value: Clock.STREET,
+    Level.DISTRICT.value: Clock.DISTRICT,
+}
+"""The clock in which whoever a ticket comes to takes it up."""
+
+
+async def escalate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str) -> None:
+    """Raise a ticket to the level above (升级), which answers for it from now on; whoever it was given to keeps it.
+
+    Raises:
+        NotYours: 403, for all but the assignee and those who manage the unit that it is with.
+        IllegalMove: 409, when there is no level above, too.
+    """
+    ticket.move(Move.ESCALATE, caller)
+    await raise_ticket(session, ticket, caller.id, note, datetime.now(UTC))
+
+
+async def return_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str) -> None:
+    """Give a ticket back to the level below (退回).
+
+    Raises:
+        NotYours: 403.
+        IllegalMove: 409, when there is no level below, too.
+    """
+    ticket.move(Move.RETURN, caller)
+    await _arrive(session, ticket, Move.RETURN, datetime.now(UTC), None)
+    await enter(session, ticket, Move.RETURN, caller.id, note, level=ticket.level)
+    await publish(
+        session,
+        TicketReturned(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            assignee=ticket.assignee,
+            level=ticket.level,
+            handler=ticket.handler,
+            supervisors=await supervisors_of(session, ticket),
+            returned_by=caller.id,
+        ),
+    )
+
+
+async def raise_ticket(  # noqa: PLR0913 these facts are told
+    session: AsyncSession,
+    ticket: Ticket,
+    actor: UUID,
+    note: str | None,
+    now: datetime,
+    *,
+    clock: Clock | None = None,
+) -> None:
+    """Give a ticket to the level above, of which there is one, and tell those in office there.
+
+    Args:
+        session: an open transaction in which the ticket was locked.
+        ticket: which may be escalated.
+        actor: who did it, `NOBODY` for a clock.
+        note: why.
+        now: since when that level's clock runs.
+        clock: the one that has run out.
+    """
+    await _arrive(session, ticket, Move.ESCALATE, now, clock)
+    facts = {"level": ticket.level} | ({"clock": clock.value} if clock else {})
+    await enter(session, ticket, Move.ESCALATE, actor, note, **facts)
+    await publish(
+        session,
+        TicketEscalated(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            assignee=ticket.assignee,
+            level=ticket.level,
+            handler=ticket.handler,
+            supervisors=await supervisors_of(session, ticket),
+            escalated_by=actor,
+            clock=clock.value if clock else None,
+        ),
+    )
+
+
+async def _arrive(session: AsyncSession, ticket: Ticket, move: Move, now: datetime, fired: Clock | None) -> None:
+    """Change the level, stop the clock of the one before, unless it is what ran out, and start the new one's."""
+    rules = await rules_of(session, ticket.district)
+    # One that has run out is no longer among them, and stays: the ticket is overdue until somebody takes it up.
+    stopped = [clock for clock in _OF_LEVEL.values() if clock.value in (ticket.clocks or {}) and clock is not fired]
+    ticket.stop(stopped)
+    following = ticket.next_level(move)
+    assert following is not None  # noqa: S101 the move was legal
+    ticket.level = following.value
+    clock = _OF_LEVEL[ticket.level]
+    due = {}
+    if clock is not Clock.ANSWER or ticket.state == State.OPEN:
+        minutes = rules.kind(ticket.category).minutes[clock]
+        due = {clock.value: ticket.run(clock, minutes, now, rules.calendar)}
+    if stopped:
+        await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=stopped)
+    if due:
+        await timers.set(session, aggregate=ticket.id, unit=ticket.unit, due=due)

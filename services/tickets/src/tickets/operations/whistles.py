@@ -1,0 +1,257 @@
+"""Use cases of whistles (吹哨报到): one function each, inside the caller's transaction.
+
+Each locks the ticket before the whistle, as its steps go into the ticket's trail.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli import timers
+from linli.db import NOBODY
+from linli.events.tickets import (
+    SUPERVISORS,
+    TicketWhistled,
+    WhistleActed,
+    WhistleMissed,
+    WhistleRated,
+    WhistleReported,
+)
+from linli.models import uuid7
+from linli.outbox import publish
+from linli.problems import NotFound
+from linli.security import Principal
+from tickets.calendar import Calendar
+from tickets.models.moves import IllegalMove, Move, Names, State
+from tickets.models.tickets import Ticket
+from tickets.models.whistles import AlreadyCalled, NotYourWhistle, Stage, Whistle
+from tickets.operations import departments as staffed
+from tickets.operations.rules import rules_of
+from tickets.operations.tickets import enter, find_ticket, supervisors_of
+
+
+async def blow_whistle(
+    session: AsyncSession, caller: Principal, ticket: Ticket, codes: Sequence[str], note: str | None
+) -> list[Whistle]:
+    """Call departments to a ticket (吹哨): each must report in its time, act, and is rated.
+
+    Raises:
+        NotYours: 403, for those who do not manage the unit that answers for the ticket.
+        IllegalMove: 409.
+        NotFound: 404, for a department that the district does not have, or calls no more.
+        AlreadyCalled: 409.
+    """
+    return [await _call(session, caller, ticket, code, note) for code in dict.fromkeys(codes)]
+
+
+async def _call(session: AsyncSession, caller: Principal, ticket: Ticket, code: str, note: str | None) -> Whistle:
+    ticket.move(Move.WHISTLE, caller)
+    department = await staffed.find_department(session, code)
+    if not department.active:
+        raise NotFound(kind="department", id=code)
+    if await session.scalar(whistles_of(ticket).where(Whistle.department == code, Whistle.state != Stage.RATED)):
+        raise AlreadyCalled(department=code)
+    rules = await rules_of(session, ticket.district)
+    now = datetime.now(UTC)
+    whistle = Whistle(
+        id=uuid7(),
+        district=ticket.district,
+        unit=ticket.unit,
+        ticket_id=ticket.id,
+        department=code,
+        weight=rules.kind(ticket.category).weight,
+        caller_unit=ticket.handler,
+        called_by=caller.id,
+        note=note,
+        called_at=now,
+        report_minutes=department.report_minutes,
+        report_due_at=rules.calendar.due_after(now, department.report_minutes),
+    )
+    session.add(whistle)
+    await enter(session, ticket, Move.WHISTLE, caller.id, note, department=code, whistle=str(whistle.id))
+    due = {Whistle.REPORT: whistle.report_due_at}
+    await timers.set(session, aggregate=whistle.id, unit=whistle.unit, due=due)
+    await publish(
+        session,
+        TicketWhistled(
+            **_about(Call(ticket, whistle)),
+            called_by=caller.id,
+            members=await staffed.told(session, whistle.district, code, SUPERVISORS),
+            due_at=whistle.report_due_at,
+        ),
+    )
+    return whistle
+
+
+class Call(NamedTuple):
+    """A whistle with the ticket it was blown for."""
+
+    ticket: Ticket
+    whistle: Whistle
+
+
+async def find_whistle(session: AsyncSession, whistle_id: UUID, *, to_change: bool = False) -> Call:
+    """Read a whistle and its ticket; `to_change` locks both until the transaction ends.
+
+    Raises:
+        NotFound: 404.
+    """
+    found = select(Whistle).where(Whistle.id == whistle_id)
+    whistle = await session.scalar(found)
+    if whistle is None:
+        raise NotFound(kind="whistle", id=str(whistle_id))
+    ticket = await find_ticket(session, whistle.ticket_id, to_change=to_change)
+    if to_change:
+        await session.refresh(whistle, with_for_update=True)
+    return Call(ticket, whistle)
+
+
+def whistles_of(ticket: Ticket) -> Select[tuple[Whistle]]:
+    """Select the departments' calls to a ticket."""
+    return select(Whistle).where(Whistle.district == ticket.district, Whistle.ticket_id == ticket.id)
+
+
+def whistles_within(
+    unit: tuple[int, int] | None, department: str | None, state: Stage | None
+) -> Select[tuple[Whistle]]:
+    """Select calls by where the ticket is, who was called, and how far it is; department staff see their own only."""
+    statement = select(Whistle)
+    if unit is not None:
+        statement = statement.where(Whistle.unit.between(*unit))
+    if department is not None:
+        statement = statement.where(Whistle.department == department)
+    return statement if state is None else statement.where(Whistle.state == state.value)
+
+
+async def report(session: AsyncSession, caller: Principal, call: Call, note: str | None) -> None:
+    """Say that the department is there (应哨); it may be late.
+
+    Raises:
+        NotYourWhistle: 403, for those who do not answer for the department.
+        IllegalMove: 409, when the ticket has ended.
+        WhistleElsewhere: 409.
+    """
+    ticket, whistle = call
+    await _must_answer(session, caller, whistle)
+    _must_run(ticket, Move.REPORT)
+    now = datetime.now(UTC)
+    whistle.report(caller.id, now, await _took(session, whistle, now))
+    await timers.cancel(session, aggregate=whistle.id, unit=whistle.unit, kinds=[Whistle.REPORT])
+    await _enter(session, call, Move.REPORT, caller.id, note)
+    event = WhistleReported(
+        **_about(call),
+        called_by=whistle.called_by,
+        reported_by=caller.id,
+        late=now > whistle.report_due_at,
+    )
+    await publish(session, event)
+
+
+async def act(session: AsyncSession, caller: Principal, call: Call, note: str) -> None:
+    """Say that the department has done its part.
+
+    Raises:
+        NotYourWhistle: 403, for those who do not answer for the department.
+        IllegalMove: 409, when the ticket has ended.
+        WhistleElsewhere: 409, before it has reported.
+    """
+    ticket, whistle = call
+    await _must_answer(session, caller, whistle)
+    _must_run(ticket, Move.ACT)
+    now = datetime.now(UTC)
+    whistle.act(caller.id, now, await _took(session, whistle, now))
+    await _enter(session, call, Move.ACT, caller.id, note)
+    await publish(session, WhistleActed(**_about(call), called_by=whistle.called_by, acted_by=caller.id))
+
+
+async def rate(session: AsyncSession, caller: Principal, call: Call, rating: int, note: str | None) -> None:
+    """Say how well the department did its part, 1 to 5: those who manage the unit that called it, once.
+
+    Raises:
+        NotYourWhistle: 403.
+        WhistleElsewhere: 409, before it has acted, or again.
+    """
+    whistle = call.whistle
+    if not caller.covers(whistle.caller_unit):
+        raise NotYourWhistle(who="those who manage the unit that blew it (吹哨单位)", permission="tickets.assign")
+    whistle.rate(caller.id, datetime.now(UTC), rating)
+    await _enter(session, call, Move.RATE_WHISTLE, caller.id, note)
+    assert whistle.acted_by is not None  # noqa: S101 ck_whistle_acted
+    await publish(
+        session,
+        WhistleRated(
+            **_about(call),
+            acted_by=whistle.acted_by,
+            rated_by=caller.id,
+            members=await staffed.told(session, whistle.district, whistle.department, SUPERVISORS),
+            rating=rating,
+        ),
+    )
+
+
+async def miss(session: AsyncSession, whistle_id: UUID, due_at: datetime) -> bool:
+    """Note that a department did not report in time (未按时应哨); tells whether it still had not."""
+    ticket, whistle = call = await find_whistle(session, whistle_id, to_change=True)
+    if ticket.state == State.CLOSED or not whistle.miss(datetime.now(UTC)):
+        return False
+    await _enter(session, call, Move.REPORT_MISSED, NOBODY, None)
+    await publish(
+        session,
+        WhistleMissed(
+            **_about(call),
+            called_by=whistle.called_by,
+            members=await staffed.told(session, whistle.district, whistle.department, SUPERVISORS),
+            supervisors=await supervisors_of(session, ticket),
+            due_at=due_at,
+        ),
+    )
+    return True
+
+
+async def reschedule(session: AsyncSession, district: int, calendar: Calendar) -> None:
+    """Move when departments must report to what a corrected calendar says."""
+    running = select(Whistle).where(
+        Whistle.district == district, Whistle.state == Stage.CALLED.value, Whistle.missed_at.is_(None)
+    )
+    for whistle in await session.scalars(running.with_for_update()):
+        due_at = calendar.due_after(whistle.called_at, whistle.report_minutes)
+        if due_at != whistle.report_due_at:
+            whistle.report_due_at = due_at
+            await timers.set(session, aggregate=whistle.id, unit=whistle.unit, due={Whistle.REPORT: due_at})
+
+
+async def _took(session: AsyncSession, whistle: Whistle, now: datetime) -> int:
+    """Count the working minutes since the call."""
+    rules = await rules_of(session, whistle.district)
+    return int(rules.calendar.worked(whistle.called_at, now).total_seconds() // 60)
+
+
+async def _must_answer(session: AsyncSession, caller: Principal, whistle: Whistle) -> None:
+    if not await staffed.is_member(session, whistle.district, whistle.department, caller.id):
+        raise NotYourWhistle(who="those who answer for the department (被召集部门人员)", permission="whistles.answer")
+
+
+def _must_run(ticket: Ticket, move: Move) -> None:
+    if ticket.state == State.CLOSED:
+        raise IllegalMove(state=ticket.state, move=move.value, possible=Names(ticket.legal_moves()))
+
+
+async def _enter(session: AsyncSession, call: Call, move: Move, actor: UUID, note: str | None) -> None:
+    ticket, whistle = call
+    ticket.touch()
+    await enter(session, ticket, move, actor, note, department=whistle.department, whistle=str(whistle.id))
+
+
+def _about(call: Call) -> dict[str, Any]:
+    ticket, whistle = call
+    return {
+        "ticket": ticket.id,
+        "unit": ticket.unit,
+        "sequence": ticket.version,
+        "whistle": whistle.id,
+        "department": whistle.department,
+    }

@@ -1,0 +1,260 @@
+"""Use cases of wishes (微心愿): made, claimed by one with a time limit, fulfilled, confirmed by the one who wished."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Select, exists, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli import timers, units
+from linli.db import require_unit
+from linli.events.wishes import WishClaimed, WishConfirmed, WishFulfilled, WishListed, WishReturned
+from linli.models import uuid7
+from linli.outbox import publish
+from linli.problems import NotFound
+from linli.security import Principal
+from tickets.calendar import DAY, Calendar
+from tickets.models.wishes import NotYourWish, OwnWish, Wish, WishMove, WishPerson, WishState
+from tickets.operations.rules import rules_of
+
+CLAIM: Final = "claim"
+"""The clock of a claim."""
+CLAIM_DAYS: Final = 10
+"""Working days that whoever claims a wish has to fulfil it."""
+_WISHER: Final = "the one who wished (许愿人)"
+_CLAIMER: Final = "the one who claimed it (认领人)"
+
+
+async def list_wish(  # noqa: PLR0913 a wish is these facts
+    session: AsyncSession,
+    caller: Principal,
+    *,
+    unit: int,
+    kind: str,
+    title: str,
+    description: str,
+    wisher: UUID | None,
+) -> Wish:
+    """Put a wish on the list (许愿), one's own, or as staff that of somebody in the unit.
+
+    Raises:
+        OutsideScope: 403, for a unit the caller does not cover.
+        NotYourWish: 403, for another's wish and no staff.
+        UnknownUnit: 422.
+    """
+    caller.must_cover(unit)
+    await require_unit(session, unit)
+    wisher = wisher or caller.id
+    if wisher != caller.id and "wishes.name" not in caller.permissions:
+        raise NotYourWish(who="the community's staff (社区工作人员)", move="list", permission="wishes.name")
+    wish = Wish(
+        id=uuid7(),
+        district=units.district(unit),
+        unit=unit,
+        kind=kind,
+        title=title,
+        description=description,
+        listed_at=datetime.now(UTC),
+    )
+    session.add(wish)
+    await session.flush()
+    session.add(WishPerson(district=wish.district, id=wish.id, unit=unit, wisher=wisher))
+    await publish(session, WishListed(wish=wish.id, unit=unit, sequence=wish.version, wisher=wisher, kind=kind))
+    return wish
+
+
+async def find_wish(session: AsyncSession, wish_id: UUID, *, to_change: bool = False) -> Wish:
+    """Read a wish; `to_change` locks it until the transaction ends.
+
+    Raises:
+        NotFound: 404.
+    """
+    statement = select(Wish).where(Wish.id == wish_id)
+    wish = await session.scalar(statement.with_for_update() if to_change else statement)
+    if wish is None:
+        raise NotFound(kind="wish", id=str(wish_id))
+    return wish
+
+
+def wishes_within(
+    unit: int | None, state: WishState | None, kind: str | None, claimer: UUID | None, wisher: UUID | None
+) -> Select[tuple[Wish]]:
+    """Select wishes by where they are and how they stand; by wisher only those whose wisher may be seen."""
+    statement = select(Wish)
+    if unit is not None:
+        statement = statement.where(Wish.unit.between(*units.span(unit)))
+    if state is not None:
+        statement = statement.where(Wish.state == state.value)
+    if kind is not None:
+        statement = statement.where(Wish.kind == kind)
+    if claimer is not None:
+        statement = statement.where(Wish.claimer == claimer)
+    if wisher is not None:
+        own = exists().where(
+            WishPerson.district == Wish.district, WishPerson.id == Wish.id, WishPerson.wisher == wisher
+        )
+        statement = statement.where(own)
+    return statement
+
+
+async def wishers_of(session: AsyncSession, wishes: Sequence[Wish]) -> dict[UUID, UUID]:
+    """Tell who made which wish, as far as the caller may know: the database leaves out the others."""
+    rows = await session.execute(
+        select(WishPerson.id, WishPerson.wisher).where(WishPerson.id.in_([wish.id for wish in wishes]))
+    )
+    return {row.id: row.wisher for row in rows}
+
+
+async def claim_wish(session: AsyncSession, caller: Principal, wish: Wish) -> None:
+    """Promise to fulfil a locked wish (认领) within some working days; nobody else can meanwhile.
+
+    Raises:
+        WishTaken: 409.
+        IllegalWishMove: 409.
+        OwnWish: 409.
+    """
+    wish.must_be_free()
+    if caller.id in (await wishers_of(session, [wish])).values():
+        raise OwnWish
+    calendar, now = (await rules_of(session, wish.district)).calendar, datetime.now(UTC)
+    due_at = calendar.due_after(now, CLAIM_DAYS * DAY)
+    wish.claim(caller.id, now, due_at)
+    await timers.set(session, aggregate=wish.id, unit=wish.unit, due={CLAIM: due_at})
+    await session.flush()  # from now on the claimer sees whose wish it is
+    await publish(
+        session,
+        WishClaimed(
+            wish=wish.id,
+            unit=wish.unit,
+            sequence=wish.version,
+            wisher=await _wisher(session, wish),
+            claimer=caller.id,
+            due_at=due_at,
+        ),
+    )
+
+
+async def give_back(session: AsyncSession, caller: Principal, wish: Wish) -> None:
+    """Give a locked wish back to the list (退回).
+
+    Raises:
+        NotYourWish: 403, for anybody but the claimer.
+        IllegalWishMove: 409.
+    """
+    if caller.id != wish.claimer:
+        raise NotYourWish(who=_CLAIMER, move=WishMove.GIVE_BACK.value, permission="claimer")
+    await _return(session, wish, WishMove.GIVE_BACK)
+    await timers.cancel(session, aggregate=wish.id, unit=wish.unit, kinds=[CLAIM])
+
+
+async def expire_claim(session: AsyncSession, wish_id: UUID) -> bool:
+    """Return a wish to the list that was not fulfilled in time (超时退回); its clock is gone in any case."""
+    wish = await find_wish(session, wish_id, to_change=True)
+    if wish.state == WishState.CLAIMED:
+        await _return(session, wish, WishMove.EXPIRE)
+    return False
+
+
+async def reschedule(session: AsyncSession, district: int, calendar: Calendar) -> None:
+    """Move the ends of claims that still run to where a district's corrected calendar puts them."""
+    running = select(Wish.id, Wish.unit, Wish.claimed_at, Wish.claim_due_at).where(
+        Wish.district == district, Wish.state == WishState.CLAIMED.value, Wish.claim_due_at > datetime.now(UTC)
+    )
+    for row in (await session.execute(running.order_by(Wish.id).with_for_update())).all():
+        due_at = calendar.due_after(row.claimed_at, CLAIM_DAYS * DAY)
+        if due_at != row.claim_due_at:
+            # No step of anybody's: the wish's version stays.
+            moved = update(Wish).where(Wish.district == district, Wish.id == row.id).values(claim_due_at=due_at)
+            await session.execute(moved)
+            await timers.set(session, aggregate=row.id, unit=row.unit, due={CLAIM: due_at})
+
+
+async def fulfil_wish(session: AsyncSession, caller: Principal, wish: Wish) -> None:
+    """Say that a locked wish has come true (完成).
+
+    Raises:
+        NotYourWish: 403, for anybody but the claimer.
+        IllegalWishMove: 409.
+    """
+    if caller.id != wish.claimer:
+        raise NotYourWish(who=_CLAIMER, move=WishMove.FULFIL.value, permission="claimer")
+    wish.fulfil()
+    await timers.cancel(session, aggregate=wish.id, unit=wish.unit, kinds=[CLAIM])
+    await publish(session, await _told(session, WishFulfilled, wish))
+
+
+async def confirm_wish(session: AsyncSession, caller: Principal, wish: Wish) -> None:
+    """Say that a locked wish has come true indeed (确认).
+
+    Raises:
+        NotYourWish: 403, for anybody but the one who wished.
+        IllegalWishMove: 409.
+    """
+    await _must_be_wisher(session, caller, wish, WishMove.CONFIRM)
+    wish.confirm()
+    await publish(session, await _told(session, WishConfirmed, wish))
+
+
+async def deny_wish(session: AsyncSession, caller: Principal, wish: Wish) -> None:
+    """Say that a locked wish has not come true (未实现): it goes back to the list.
+
+    Raises:
+        NotYourWish: 403, for anybody but the one who wished.
+        IllegalWishMove: 409.
+    """
+    await _must_be_wisher(session, caller, wish, WishMove.DENY)
+    await _return(session, wish, WishMove.DENY)
+
+
+async def withdraw_wish(session: AsyncSession, caller: Principal, wish: Wish) -> None:
+    """Take a locked wish off the list (撤回): who wished, or the staff of its community.
+
+    Raises:
+        NotYourWish: 403.
+        IllegalWishMove: 409.
+    """
+    if "wishes.name" not in caller.permissions or not caller.covers(wish.unit):
+        await _must_be_wisher(session, caller, wish, WishMove.WITHDRAW)
+    wish.withdraw()
+    await session.flush()
+
+
+async def _return(session: AsyncSession, wish: Wish, move: WishMove) -> None:
+    wisher, claimer = await _wisher(session, wish), wish.claimer
+    wish.return_to_list(move)
+    await session.flush()
+    await publish(
+        session,
+        WishReturned(
+            wish=wish.id,
+            unit=wish.unit,
+            sequence=wish.version,
+            wisher=wisher,
+            claimer=claimer,
+            reason=move.value,
+        ),
+    )
+
+
+async def _wisher(session: AsyncSession, wish: Wish) -> UUID:
+    return (await wishers_of(session, [wish]))[wish.id]
+
+
+async def _must_be_wisher(session: AsyncSession, caller: Principal, wish: Wish, move: WishMove) -> None:
+    if (await wishers_of(session, [wish])).get(wish.id) != caller.id:
+        raise NotYourWish(who=_WISHER, move=move.value, permission="wisher")
+
+
+async def _told(
+    session: AsyncSession, event: type[WishFulfilled] | type[WishConfirmed], wish: Wish
+) -> WishFulfilled | WishConfirmed:
+    await session.flush()
+    return event(
+        wish=wish.id,
+        unit=wish.unit,
+        sequence=wish.version,
+        wisher=await _wisher(session, wish),
+        claimer=wish.claimer,
+    )

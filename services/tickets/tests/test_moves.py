@@ -1,0 +1,409 @@
+"""The moves of a ticket beyond the plain way from report to rating."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET, employ
+
+from linli.testing import Running
+from tickets.models.moves import MOVES, Move, State
+
+REPORT = {"unit": MICRO, "title": "路灯不亮", "description": "小区北门路灯三天不亮"}
+NOBODY = str(UUID(int=0))
+
+
+@dataclass
+class People:
+    """A resident who reports, the grid worker, and who manages at each level."""
+
+    reporter: UUID
+    worker: UUID
+    resident: httpx.AsyncClient
+    grid: httpx.AsyncClient
+    community: httpx.AsyncClient
+    street: httpx.AsyncClient
+    district: httpx.AsyncClient
+
+
+@pytest.fixture
+async def people(tickets: Running) -> People:
+    reporter, worker = uuid4(), await employ(tickets, "grid_worker", GRID)
+    return People(
+        reporter,
+        worker,
+        tickets.client("resident", "310104", reporter),
+        tickets.client("grid_worker", GRID, worker),
+        tickets.client("community_manager", COMMUNITY, await employ(tickets, "community_manager", COMMUNITY)),
+        tickets.client("street_admin", STREET, await employ(tickets, "street_admin", STREET)),
+        tickets.client("district_admin", "310104", await employ(tickets, "district_admin", "310104")),
+    )
+
+
+async def opened(client: httpx.AsyncClient, **facts: object) -> str:
+    answer = await client.post("/tickets/v1/tickets", json={**REPORT, **facts})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+async def moved(client: httpx.AsyncClient, ticket: str, move: str, **body: object) -> httpx.Response:
+    return await client.post(f"/tickets/v1/tickets/{ticket}/{move}", json=body, headers={"If-Match": "*"})
+
+
+async def done(client: httpx.AsyncClient, ticket: str, move: str, **body: object) -> Any:  # noqa: ANN401
+    answer = await moved(client, ticket, move, **body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def read(client: httpx.AsyncClient, ticket: str) -> dict[str, Any]:
+    found: dict[str, Any] = (await client.get(f"/tickets/v1/tickets/{ticket}")).json()
+    return found
+
+
+async def trail(client: httpx.AsyncClient, ticket: str) -> list[dict[str, Any]]:
+    page = await client.get(f"/tickets/v1/tickets/{ticket}/timeline", params={"limit": 200})
+    entries: list[dict[str, Any]] = page.json()["items"]
+    return entries
+
+
+async def told(tickets: Running, ticket: str, what: str) -> list[dict[str, Any]]:
+    return [event for event in await tickets.events(f"tickets.{what}.v1") if event["ticket"] == ticket]
+
+
+async def resolved(people: People, **facts: object) -> str:
+    ticket = await opened(people.resident, **facts)
+    await done(people.community, ticket, "assign", assignee=str(people.worker))
+    await done(people.grid, ticket, "resolve", note="已更换灯泡")
+    return ticket
+
+
+async def test_an_illegal_move_names_the_legal_ones(people: People) -> None:
+    ticket = await opened(people.resident)
+    refused = await moved(people.community, ticket, "resolve")
+    assert refused.status_code == 409
+    legal = ["assign", "ask", "escalate", "withdraw", "fold", "split", "note"]
+    assert [move for move in refused.json()["possible"] if move in legal] == legal
+    assert "assign, ask" in refused.json()["detail"]
+
+
+async def test_who_reads_a_ticket_is_told_what_he_may_do(people: People) -> None:
+    ticket = await opened(people.resident)
+    assert (await read(people.resident, ticket))["possible"] == ["withdraw", "note"]
+    assert (await read(people.grid, ticket))["possible"] == ["note"]
+    assert "assign" in (await read(people.community, ticket))["possible"]
+    await done(people.community, ticket, "assign", assignee=str(people.worker))
+    assert (await read(people.grid, ticket))["possible"] == ["ask", "escalate", "resolve", "note"]
+
+
+async def test_a_ticket_goes_up_by_hand_and_down_again(tickets: Running, people: People) -> None:
+    ticket = await opened(people.resident)
+    await done(people.community, ticket, "assign", assignee=str(people.worker))
+    assert (await moved(people.resident, ticket, "escalate", note="太慢")).status_code == 403
+    raised = await done(people.grid, ticket, "escalate", note="需要街道协调")
+    assert (raised["level"], raised["handler"], raised["assignee"]) == ("street", STREET, str(people.worker))
+    assert (await moved(people.community, ticket, "assign", assignee=str(people.worker))).status_code == 403
+    assert (await moved(people.community, ticket, "return", note="还给我们")).status_code == 403
+    raised = await done(people.street, ticket, "escalate", note="需要区里协调")
+    assert (raised["level"], raised["handler"]) == ("district", "310104")
+    assert (await moved(people.district, ticket, "escalate", note="再往上")).status_code == 409
+    running = "SELECT array_agg(kind ORDER BY kind) FROM timer WHERE aggregate = $1"
+    assert await tickets.database.fetchval(running, UUID(ticket)) == ["district", "solve"]
+    for level, client in (("street", people.district), ("community", people.street)):
+        assert (await done(client, ticket, "return", note="属地办理"))["level"] == level
+    assert (await moved(people.community, ticket, "return", note="再往下")).status_code == 409
+    assert await tickets.database.fetchval(running, UUID(ticket)) == ["solve"]
+    events = await told(tickets, ticket, "escalated") + await told(tickets, ticket, "returned")
+    assert [event["level"] for event in events] == ["street", "district", "street", "community"]
+    assert all(event["supervisors"] for event in events)
+
+
+async def test_an_open_ticket_that_comes_back_is_answered_for_in_a_new_time(tickets: Running, people: People) -> None:
+    ticket = await opened(people.resident)
+    await done(people.community, ticket, "escalate", note="需要街道协调")
+    running = "SELECT array_agg(kind ORDER BY kind) FROM timer WHERE aggregate = $1"
+    assert await tickets.database.fetchval(running, UUID(ticket)) == ["solve", "street"]
+    back = await done(people.street, ticket, "return", note="属地办理")
+    assert await tickets.database.fetchval(running, UUID(ticket)) == ["answer", "solve"]
+    assert back["level_due_at"] is None
+
+
+async def test_nobody_gives_work_to_those_above(tickets: Running, people: People) -> None:
+    ticket = await opened(people.resident)
+    street = await employ(tickets, "street_admin", STREET)
+    assert (await moved(people.community, ticket, "assign", assignee=str(street))).status_code == 404
+    await done(people.street, ticket, "assign", assignee=str(street))
+
+
+async def test_only_the_handlers_people_or_the_assignee_ask_and_the_reporter_answers(
+    tickets: Running, people: People
+) -> None:
+    ticket = await opened(people.resident)
+    assert (await moved(people.grid, ticket, "ask", note="哪里？")).status_code == 403
+    assert (await moved(people.community, ticket, "ask")).status_code == 422
+    await done(people.community, ticket, "ask", note="哪一盏灯？")
+    assert (await moved(people.community, ticket, "assign", assignee=str(people.worker))).status_code == 409
+    assert (await moved(people.grid, ticket, "answer", note="左边")).status_code == 403
+    assert (await done(people.resident, ticket, "answer", note="左边"))["state"] == "open"
+    await done(people.community, ticket, "assign", assignee=str(people.worker))
+    await done(people.grid, ticket, "ask", note="几点在家？")
+    assert (await done(people.community, ticket, "answer", note="电话答复：晚上"))["state"] == "assigned"
+    assert [event["asked_by"] for event in await told(tickets, ticket, "waiting")][1] == str(people.worker)
+    assert len(await told(tickets, ticket, "answered")) == 2
+
+
+async def test_closed_is_told_apart_from_fixed_and_by_whom(tickets: Running, people: People) -> None:
+    ends = {
+        "resident": (people.resident, {}, ("fixed", True)),
+        "not": (people.resident, {"outcome": "not_fixed", "note": "算了"}, ("not_fixed", True)),
+        "staff": (people.community, {"outcome": "not_fixed"}, ("not_fixed", False)),
+        "silent": (people.community, {}, ("fixed", False)),
+    }
+    for client, body, (outcome, confirmed) in ends.values():
+        ticket = await resolved(people)
+        closed = await done(client, ticket, "close", **body)
+        assert (closed["state"], closed["outcome"], closed["confirmed"]) == ("closed", outcome, confirmed)
+        (event,) = await told(tickets, ticket, "closed")
+        assert (event["outcome"], event["confirmed"]) == (outcome, confirmed)
+        assert (await trail(client, ticket))[-1]["facts"] == {"outcome": outcome, "confirmed": confirmed}
+        assert not await tickets.database.fetchval("SELECT count(*) FROM timer WHERE aggregate = $1", UUID(ticket))
+    open_ticket = await opened(people.resident)
+    assert (await moved(people.community, open_ticket, "close")).status_code == 409
+    assert (await moved(people.grid, ticket, "close")).status_code == 403
+
+
+async def test_a_reporter_who_is_not_content_reopens_and_the_same_one_goes_on(tickets: Running, people: People) -> None:
+    ticket = await resolved(people)
+    assert (await moved(people.resident, ticket, "reopen")).status_code == 422
+    again = await done(people.resident, ticket, "reopen", note="晚上又灭了")
+    assert (again["state"], again["assignee"], again["reopened"]) == ("assigned", str(people.worker), 1)
+    assert (again["resolved_at"], again["resolved_by"], again["confirm_due_at"]) == (None, None, None)
+    running = "SELECT array_agg(kind ORDER BY kind) FROM timer WHERE aggregate = $1"
+    assert await tickets.database.fetchval(running, UUID(ticket)) == ["solve"]
+    (event,) = await told(tickets, ticket, "reopened")
+    assert (event["assignee"], event["reopened_by"], event["times"]) == (str(people.worker), str(people.reporter), 1)
+    entry = (await trail(people.resident, ticket))[-1]
+    assert (entry["move"], entry["note"], entry["state"]) == ("reopen", "晚上又灭了", "assigned")
+    await done(people.grid, ticket, "resolve")
+    assert (await done(people.resident, ticket, "close"))["outcome"] == "fixed"
+    assert (await moved(people.resident, ticket, "reopen", note="又")).status_code == 409
+
+
+async def test_a_poor_rating_reopens_once_then_goes_up_then_stands(tickets: Running, people: People) -> None:
+    ticket = await resolved(people)
+    stands: dict[str, Any] = {}
+    for times, level in ((1, "community"), (2, "street")):
+        await done(people.resident, ticket, "close")
+        stands = await done(people.resident, ticket, "rate", rating=2)
+        assert (stands["state"], stands["reopened"], stands["level"]) == ("assigned", times, level)
+        assert (stands["rating"], stands["outcome"], stands["confirmed"]) == (None, None, False)
+        await done(people.grid, ticket, "resolve")
+    await done(people.resident, ticket, "close", outcome="not_fixed")
+    stands = await done(people.resident, ticket, "rate", rating=1)
+    assert (stands["state"], stands["rating"], stands["reopened"]) == ("closed", 1, 2)
+    assert [event["rating"] for event in await told(tickets, ticket, "rated")] == [2, 2, 1]
+    assert [event["reopened_by"] for event in await told(tickets, ticket, "reopened")] == [NOBODY, NOBODY]
+    (event,) = await told(tickets, ticket, "escalated")
+    assert (event["level"], event["escalated_by"], len(event["supervisors"]) > 0) == ("street", NOBODY, True)
+
+
+async def test_a_good_rating_stands(people: People) -> None:
+    ticket = await resolved(people)
+    await done(people.resident, ticket, "close")
+    assert (await done(people.resident, ticket, "rate", rating=3))["state"] == "closed"
+    refused = await moved(people.resident, ticket, "rate", rating=1)
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:linli:problem:already-rated")
+
+
+async def test_a_reporter_withdraws_what_is_not_resolved(tickets: Running, people: People) -> None:
+    ticket = await opened(people.resident)
+    assert (await moved(people.community, ticket, "withdraw")).status_code == 403
+    gone = await done(people.resident, ticket, "withdraw", note="自己修好了")
+    assert (gone["state"], gone["outcome"], gone["confirmed"]) == ("closed", "withdrawn", False)
+    assert (await moved(people.resident, ticket, "rate", rating=1)).status_code == 409
+    assert not await tickets.database.fetchval("SELECT count(*) FROM timer WHERE aggregate = $1", UUID(ticket))
+    assert len(await told(tickets, ticket, "withdrawn")) == 1
+    assert (await moved(people.resident, await resolved(people), "withdraw")).status_code == 409
+
+
+async def test_a_word_may_be_added_whatever_the_state(tickets: Running, people: People) -> None:
+    ticket = await resolved(people)
+    await done(people.resident, ticket, "close")
+    assert (await done(people.resident, ticket, "note", note="谢谢"))["state"] == "closed"
+    assert (await moved(tickets.client("resident", "310104"), ticket, "note", note="?")).status_code == 404
+    entry = (await trail(people.community, ticket))[-1]
+    assert (entry["move"], entry["note"], entry["state"]) == ("note", "谢谢", "closed")
+
+
+async def test_reporters_of_duplicates_are_told_how_the_one_ends(tickets: Running, people: People) -> None:
+    first, second, third = uuid4(), uuid4(), uuid4()
+    one, two, three = [await opened(tickets.client("resident", "310104", who)) for who in (first, second, third)]
+    folded = await done(people.community, two, "fold", into=one, note="同一盏灯")
+    assert (folded["state"], folded["outcome"], folded["folded_into"]) == ("closed", "duplicate", one)
+    # What followed a duplicate follows where that goes.
+    await done(people.community, one, "fold", into=three)
+    stands = await read(people.community, three)
+    assert stands["followers"] == 2
+    assert (await trail(people.community, three))[-1]["facts"] == {"folded": one}
+    await done(people.community, three, "assign", assignee=str(people.worker))
+    await done(people.grid, three, "resolve")
+    await done(tickets.client("resident", "310104", third), three, "close")
+    for what in ("resolved", "closed"):
+        (event,) = await told(tickets, three, what)
+        assert set(event["followers"]) == {str(first), str(second)}
+    assert [event["into"] for event in await told(tickets, two, "folded")] == [one]
+    assert (await moved(tickets.client("resident", "310104", second), two, "rate", rating=5)).status_code == 409
+
+
+async def test_a_ticket_is_folded_only_into_one_that_runs(people: People) -> None:
+    one, two = await opened(people.resident), await resolved(people)
+    await done(people.resident, two, "close")
+    for into, status, kind in (
+        (one, 409, "not-foldable"),
+        (two, 409, "not-foldable"),
+        (str(uuid4()), 404, "not-found"),
+    ):
+        refused = await moved(people.community, one, "fold", into=into)
+        assert (refused.status_code, refused.json()["type"]) == (status, f"urn:linli:problem:{kind}")
+    assert (await moved(people.resident, one, "fold", into=two)).status_code == 403
+    assert (await read(people.community, one))["state"] == "open"
+
+
+async def test_two_folded_into_each_other_at_once_leave_one(people: People) -> None:
+    for _ in range(5):
+        one, two = await opened(people.resident), await opened(people.resident)
+        answers = await asyncio.gather(
+            moved(people.community, one, "fold", into=two), moved(people.community, two, "fold", into=one)
+        )
+        assert sorted(answer.status_code for answer in answers) == [200, 409]
+
+
+async def test_a_ticket_split_into_parts_is_resolved_with_the_last(tickets: Running, people: People) -> None:
+    ticket = await opened(people.resident)
+    parts = [
+        {"title": "修灯", "description": "更换灯泡", "department": "power"},
+        {"title": "修路", "description": "填平路面"},
+    ]
+    assert (await moved(people.community, ticket, "split", parts=parts[:1])).status_code == 422
+    made = await done(people.community, ticket, "split", parts=parts, note="两个部门")
+    assert [part["department"] for part in made] == ["power", None]
+    assert {part["parent"] for part in made} == {ticket}
+    assert (await read(people.resident, ticket))["state"] == "split"
+    assert (await people.resident.get(f"/tickets/v1/tickets/{made[0]['id']}")).status_code == 404
+    kinds = "SELECT count(*) FROM timer WHERE aggregate = $1"
+    assert await tickets.database.fetchval(kinds, UUID(ticket)) == 0
+    for part in made:
+        assert (await read(people.community, ticket))["state"] == "split"
+        assert (await moved(people.community, part["id"], "split", parts=parts)).status_code == 409
+        await done(people.community, part["id"], "assign", assignee=str(people.worker))
+        ended = await done(people.grid, part["id"], "resolve")
+        assert (ended["state"], ended["outcome"], ended["confirmed"]) == ("closed", "fixed", False)
+    whole = await read(people.resident, ticket)
+    assert (whole["state"], whole["resolved_by"]) == ("resolved", str(people.worker))
+    assert [entry["move"] for entry in await trail(people.resident, ticket)] == ["open", "split", "parts_done"]
+    assert (await done(people.resident, ticket, "close"))["outcome"] == "fixed"
+    listed = await people.community.get("/tickets/v1/tickets", params={"parent": ticket})
+    assert {part["id"] for part in listed.json()["items"]} == {part["id"] for part in made}
+
+
+async def test_the_last_two_parts_resolved_at_once_resolve_the_whole_once(people: People) -> None:
+    for _ in range(5):
+        ticket = await opened(people.resident)
+        parts = [{"title": name, "description": name} for name in ("灯", "路", "门")]
+        made = await done(people.community, ticket, "split", parts=parts)
+        for part in made:
+            await done(people.community, part["id"], "assign", assignee=str(people.worker))
+        await asyncio.gather(*(done(people.grid, part["id"], "resolve") for part in made))
+        moves = [entry["move"] for entry in await trail(people.resident, ticket)]
+        assert moves == ["open", "split", "parts_done"]
+
+
+async def test_what_may_be_the_same_is_suggested(tickets: Running, people: People) -> None:
+    place = {"latitude": 31.2100, "longitude": 121.4400}
+    near = await opened(people.resident, **place, category="road")
+    far = await opened(people.resident, latitude=31.2130, longitude=121.4400, category="road")
+    door = await opened(people.resident, subject_kind="place", subject="door-7", unit=SIBLING)
+    closed = await opened(people.resident, **place, category="road")
+    await done(people.resident, closed, "withdraw")
+
+    async def similar(client: httpx.AsyncClient, **params: str | float) -> list[str]:
+        answer = await client.get("/tickets/v1/tickets/similar", params={"unit": MICRO, **params})
+        assert answer.status_code == 200, answer.text
+        assert all("reporter" not in found and "description" not in found for found in answer.json()["items"])
+        return [found["id"] for found in answer.json()["items"]]
+
+    here: dict[str, str | float] = {"latitude": 31.2110, "longitude": 121.4410, "category": "road"}
+    assert await similar(people.community, **here) == [near]
+    assert await similar(people.district, subject="door-7") == [door]
+    assert await similar(people.community, subject="door-7") == []
+    assert far in await similar(people.community, category="road")
+    neighbour = tickets.client("resident", "310104", uuid4())
+    assert await similar(neighbour, **here) == []
+    body = {"name": "道路", "name_en": "Roads", "visibility": "public"}
+    assert (await people.district.put("/tickets/v1/categories/street_road", json=body)).status_code == 201
+    public = await opened(people.resident, **place, category="street_road")
+    assert await similar(neighbour, **here | {"category": "street_road"}) == [public]
+    other = await people.community.get("/tickets/v1/tickets/similar", params={"unit": "310115005"})
+    assert other.status_code == 403
+
+
+async def test_what_the_hotline_hands_over_twice_is_one_ticket(tickets: Running, people: People) -> None:
+    call = {"source": "hotline", "reference": "20260705-0001"}
+    assert (await people.resident.post("/tickets/v1/tickets", json={**REPORT, **call})).status_code == 403
+    hotline = tickets.client("app", "310104")
+    ticket = await opened(hotline, **call)
+    again = await hotline.post("/tickets/v1/tickets", json={**REPORT, **call})
+    assert (again.status_code, again.json()["type"]) == (409, "urn:linli:problem:reference-taken")
+    assert await opened(hotline, source="patrol", reference=call["reference"]) != ticket
+    listed = await people.district.get("/tickets/v1/tickets", params={"source": "hotline"})
+    assert [found["id"] for found in listed.json()["items"]] == [ticket]
+
+
+@pytest.mark.parametrize("half", [{"latitude": 31.2}, {"subject": "door-7"}, {"latitude": 91, "longitude": 0}])
+async def test_half_a_place_or_subject_is_refused(people: People, half: dict[str, object]) -> None:
+    assert (await people.resident.post("/tickets/v1/tickets", json={**REPORT, **half})).status_code == 422
+
+
+def legal(path: list[dict[str, Any]]) -> bool:
+    """Tell whether a trail is a way through the table."""
+    state, assigned = State.OPEN, False
+    for number, entry in enumerate(path):
+        move = Move(entry["move"])
+        if number == 0 or move not in MOVES:
+            ok = (number == 0) == (move is Move.OPEN) and (number == 0 or move.value.endswith("_overdue"))
+            after = state
+        else:
+            rule = MOVES[move]
+            ok = state in rule.before
+            back = State.ASSIGNED if assigned else State.OPEN
+            after = back if rule.at_work else rule.after or state
+        assigned = assigned or move is Move.ASSIGN
+        if not ok or entry["sequence"] != number + 1 or entry["state"] != after.value:
+            return False
+        state = after
+    return True
+
+
+async def test_100_who_close_reopen_and_rate_at_once_leave_a_legal_trail(tickets: Running, people: People) -> None:
+    ticket = await resolved(people)
+    bodies: dict[str, dict[str, object]] = {"close": {}, "reopen": {"note": "又灭了"}, "rate": {"rating": 2}}
+    wishes = [("close", "reopen", "rate")[number % 3] for number in range(97)] + ["resolve"] * 3
+    answers = await asyncio.gather(
+        *(
+            moved(people.grid, ticket, wish)
+            if wish == "resolve"
+            else moved(people.resident, ticket, wish, **bodies[wish])
+            for wish in wishes
+        )
+    )
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    path = await trail(people.resident, ticket)
+    assert legal(path), [(entry["move"], entry["state"]) for entry in path]
+    stands = await read(people.resident, ticket)
+    assert stands["version"] == len(path)
+    assert stands["state"] == path[-1]["state"]
+    events = [event for event in await tickets.events() if event.get("ticket") == ticket]
+    assert [event["sequence"] for event in events] == list(range(1, len(path) + 1))

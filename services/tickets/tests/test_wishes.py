@@ -1,0 +1,289 @@
+"""Wishes: who may do what with them when, that one gets them, and that what runs out comes back."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from services.tickets.tests.conftest import COMMUNITY, FOREIGN, GRID, MICRO, SIBLING, STREET
+
+from linli import clockwork
+from linli.db import NOBODY
+from linli.testing import Running, eventually
+from tickets import clocks
+from tickets.models.wishes import WISH_MOVES, WishMove, WishState
+
+WISHES = "/tickets/v1/wishes"
+WISH = {"unit": MICRO, "title": "想学会用手机视频", "description": "想和外地的孙子视频聊天"}
+LONG = timedelta(days=60)
+Wait = Callable[[timedelta], None]
+
+
+@pytest.fixture
+def wait(monkeypatch: pytest.MonkeyPatch) -> Wait:
+    """Let time pass for the clocks."""
+    passed = timedelta(0)
+
+    def pass_(time: timedelta) -> None:
+        nonlocal passed
+        passed += time
+
+    monkeypatch.setattr(clockwork, "POLL", 0.05)
+    monkeypatch.setattr(clocks.timers, "now", lambda: datetime.now(UTC) + passed)
+    return pass_
+
+
+async def wished(client: httpx.AsyncClient, **changes: str) -> str:
+    answer = await client.post(WISHES, json={**WISH, **changes})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+async def step(client: httpx.AsyncClient, wish: str, move: str, etag: str = "*") -> httpx.Response:
+    return await client.post(f"{WISHES}/{wish}/{move}", headers={"If-Match": etag})
+
+
+async def read(client: httpx.AsyncClient, wish: str) -> dict[str, Any]:
+    answer = await client.get(f"{WISHES}/{wish}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def told(tickets: Running, wish: str) -> list[str]:
+    return [event["headers"]["ce-type"] for event in await tickets.events() if event.get("wish") == wish]
+
+
+async def test_a_wish_is_claimed_fulfilled_and_confirmed_by_the_one_who_wished(tickets: Running) -> None:
+    wisher, volunteer = uuid4(), uuid4()
+    resident = tickets.client("resident", "310104", wisher)
+    helper = tickets.client("volunteer", "310104", volunteer)
+    made = await resident.post(WISHES, json=WISH)
+    wish = made.json()["id"]
+    assert (made.json()["state"], made.json()["wisher"]) == ("listed", str(wisher))
+    claimed = await step(helper, wish, "claim", made.headers["etag"])
+    assert claimed.status_code == 200, claimed.text
+    assert (claimed.json()["state"], claimed.json()["mine"], claimed.json()["wisher"]) == ("claimed", True, str(wisher))
+    assert datetime.fromisoformat(claimed.json()["claim_due_at"]) > datetime.now(UTC) + timedelta(days=10)
+    assert (await step(helper, wish, "fulfil")).json()["state"] == "fulfilled"
+    assert (await step(helper, wish, "confirm")).status_code == 403, "not by the one who fulfilled it"
+    assert (await step(resident, wish, "confirm")).json()["state"] == "confirmed"
+    names = ("listed", "claimed", "fulfilled", "confirmed")
+    assert await told(tickets, wish) == [f"tickets.wish_{name}.v1" for name in names]
+    events = [event for event in await tickets.events() if event.get("wish") == wish]
+    assert [event["sequence"] for event in events] == [1, 2, 3, 4]
+    assert {event.get("claimer") for event in events[1:]} == {str(volunteer)}
+    assert await tickets.database.fetchval("SELECT count(*) FROM timer WHERE aggregate = $1", UUID(wish)) == 0
+
+
+async def test_who_wished_is_told_to_staff_and_to_the_claimer_while_he_is_that(tickets: Running) -> None:
+    wisher = uuid4()
+    resident = tickets.client("resident", "310104", wisher)
+    helper, neighbour = tickets.client("volunteer", "310104"), tickets.client("resident", "310104")
+    staff = [tickets.client("community_manager", COMMUNITY), tickets.client("grid_worker", GRID)]
+    others = [neighbour, tickets.client("grid_worker", SIBLING)]
+    wish = await wished(resident)
+    for client in [resident, *staff]:
+        assert (await read(client, wish))["wisher"] == str(wisher)
+    for client in [helper, *others]:
+        assert (await read(client, wish))["wisher"] is None
+        listed = (await client.get(WISHES, params={"wisher": str(wisher)})).json()["items"]
+        assert listed == [], "nor can it be asked for"
+    await step(helper, wish, "claim")
+    assert (await read(helper, wish))["wisher"] == str(wisher)
+    for client in others:
+        assert (await read(client, wish))["wisher"] is None
+    await step(helper, wish, "give-back")
+    assert (await read(helper, wish))["wisher"] is None
+    assert str(wisher) not in (await neighbour.get(WISHES)).text
+    mine = (await resident.get(WISHES, params={"wisher": str(wisher)})).json()["items"]
+    assert [found["id"] for found in mine] == [wish]
+
+
+async def test_a_wish_is_read_in_its_district_and_nowhere_else(tickets: Running) -> None:
+    wish = await wished(tickets.client("resident", "310104"))
+    for role, unit in (("resident", "310104"), ("grid_worker", SIBLING), ("street_admin", STREET)):
+        assert (await tickets.client(role, unit).get(f"{WISHES}/{wish}")).status_code == 200
+    for role, unit in (("resident", "310115"), ("street_admin", "310104004"), ("district_admin", "310115")):
+        assert (await tickets.client(role, unit).get(f"{WISHES}/{wish}")).status_code == 404
+        assert (await step(tickets.client(role, unit), wish, "withdraw")).status_code == 404
+    assert (await step(tickets.client("grid_worker", SIBLING), wish, "withdraw")).status_code == 403
+    assert (await tickets.client("resident", "310115").post(WISHES, json=WISH)).status_code == 403
+    assert (await tickets.client("resident", "310115").post(WISHES, json={**WISH, "unit": FOREIGN})).status_code == 201
+
+
+async def test_staff_write_down_somebodys_wish_and_a_resident_only_his_own(tickets: Running) -> None:
+    elder = uuid4()
+    manager = tickets.client("community_manager", COMMUNITY)
+    assert (await tickets.client("resident", "310104").post(WISHES, json={**WISH, "wisher": str(elder)})).json()[
+        "type"
+    ] == "urn:linli:problem:not-your-wish"
+    wish = await wished(manager, wisher=str(elder))
+    helper = tickets.client("volunteer", "310104")
+    await step(helper, wish, "claim")
+    await step(helper, wish, "fulfil")
+    assert (await step(manager, wish, "confirm")).status_code == 403
+    assert (await step(tickets.client("resident", "310104", elder), wish, "confirm")).status_code == 200
+
+
+async def test_nobody_claims_his_own_wish(tickets: Running) -> None:
+    resident = tickets.client("resident", "310104", uuid4())
+    wish = await wished(resident)
+    refused = await step(resident, wish, "claim")
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:linli:problem:own-wish")
+    assert (await step(tickets.client("grid_worker", GRID), wish, "claim")).status_code == 403
+
+
+async def test_of_a_hundred_who_claim_a_wish_at_once_one_gets_it_and_the_others_are_told(tickets: Running) -> None:
+    made = await tickets.client("resident", "310104").post(WISHES, json=WISH)
+    wish, etag = made.json()["id"], made.headers["etag"]
+    people = [uuid4() for _ in range(100)]
+    clients = [tickets.client("volunteer", "310104", person) for person in people]
+    answers = await asyncio.gather(*(step(client, wish, "claim", etag) for client in clients))
+    won = [person for person, answer in zip(people, answers, strict=True) if answer.status_code == 200]
+    lost = [answer for answer in answers if answer.status_code != 200]
+    assert len(won) == 1
+    assert len(lost) == 99
+    assert {(answer.status_code, answer.json()["type"]) for answer in lost} == {(409, "urn:linli:problem:wish-taken")}
+    assert all("认领" in answer.json()["detail_zh"] for answer in lost)
+    row = await tickets.database.fetchrow("SELECT state, claimer, version FROM wish WHERE id = $1", UUID(wish))
+    assert tuple(row) == ("claimed", won[0], 2)
+    assert (await told(tickets, wish)).count("tickets.wish_claimed.v1") == 1
+
+
+async def test_a_claim_that_runs_out_returns_the_wish_by_itself(tickets: Running, wait: Wait) -> None:
+    volunteer = uuid4()
+    helper, next_one = tickets.client("volunteer", "310104", volunteer), tickets.client("volunteer", "310104")
+    wish = await wished(tickets.client("resident", "310104"))
+    await step(helper, wish, "claim")
+    wait(LONG)
+    found = await eventually(lambda: _listed(helper, wish))
+    assert (found["claim_due_at"], found["wisher"], found["mine"]) == (None, None, False)
+    (returned,) = [event for event in await tickets.events("tickets.wish_returned.v1") if event["wish"] == wish]
+    assert (returned["claimer"], returned["reason"]) == (str(volunteer), "expire")
+    assert (await step(helper, wish, "fulfil")).status_code == 403
+    assert (await step(next_one, wish, "claim")).status_code == 200
+
+
+async def test_what_was_fulfilled_in_time_stays_fulfilled(tickets: Running, wait: Wait) -> None:
+    helper = tickets.client("volunteer", "310104")
+    first, second = [await wished(tickets.client("resident", "310104")) for _ in range(2)]
+    for wish in (first, second):
+        await step(helper, wish, "claim")
+    await step(helper, first, "fulfil")
+    wait(LONG)
+    await eventually(lambda: _listed(helper, second))
+    assert (await read(helper, first))["state"] == "fulfilled"
+
+
+async def test_a_claim_on_a_changed_wish_is_refused_unless_it_was_seen(tickets: Running) -> None:
+    resident, helper = tickets.client("resident", "310104", uuid4()), tickets.client("volunteer", "310104")
+    made = await resident.post(WISHES, json=WISH)
+    wish = made.json()["id"]
+    assert (await helper.post(f"{WISHES}/{wish}/claim")).status_code == 428
+    await step(helper, wish, "claim")
+    await step(helper, wish, "give-back")
+    assert (await step(helper, wish, "claim", made.headers["etag"])).status_code == 412
+
+
+async def _listed(client: httpx.AsyncClient, wish: str) -> dict[str, Any] | None:
+    found = await read(client, wish)
+    return found if found["state"] == "listed" else None
+
+
+class Life(RuleBasedStateMachine):
+    """Random moves, legal or not, of several people, and time."""
+
+    tickets: ClassVar[Running]
+    loop: ClassVar[asyncio.AbstractEventLoop]
+    seen: ClassVar[set[str]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wisher, self.first, self.second = uuid4(), uuid4(), uuid4()
+        roles = {self.wisher: "resident", self.first: "volunteer", self.second: "volunteer"}
+        self.clients = {person: self.tickets.client(role, "310104", person) for person, role in roles.items()}
+        self.wish = self.do(wished(self.clients[self.wisher]))
+        self.state, self.claimer = "listed", NOBODY
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 whatever it gives
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)
+
+    @rule(who=st.sampled_from(["wisher", "first", "second"]), move=st.sampled_from(sorted(WishMove)))
+    def try_(self, who: str, move: WishMove) -> None:
+        if move is WishMove.EXPIRE:
+            return
+        person: UUID = getattr(self, who)
+        answer = self.do(step(self.clients[person], self.wish, move.value.replace("_", "-")))
+        before, after = WISH_MOVES[move]
+        legal = self.state == before
+        whose = {
+            WishMove.CLAIM: person != self.wisher,
+            WishMove.GIVE_BACK: person == self.claimer,
+            WishMove.FULFIL: person == self.claimer,
+        }.get(move, person == self.wisher)
+        assert (answer.status_code == 200) == (legal and whose), (self.state, who, move, answer.text)
+        assert answer.status_code in {200, 403, 409}
+        if answer.status_code == 200:
+            self.state = after.value
+            self.claimer = person if move is WishMove.CLAIM else self.claimer
+        elif answer.json()["type"] == "urn:linli:problem:illegal-wish-move":
+            assert answer.json()["state"] == self.state
+
+    @rule()
+    def go_on(self) -> None:
+        """Take the way to fulfilment, which random moves seldom find to its end."""
+        following = {"listed": WishMove.CLAIM, "claimed": WishMove.FULFIL, "fulfilled": WishMove.CONFIRM}
+        if move := following.get(self.state):
+            person = self.wisher if move is WishMove.CONFIRM else self.claimer if self.claimer != NOBODY else self.first
+            self.try_(next(name for name in ("wisher", "first", "second") if getattr(self, name) == person), move)
+
+    @precondition(lambda self: self.state == "claimed")
+    @rule()
+    def run_out(self) -> None:
+        # Its own clock alone: were all turned on, the next claim would run out as it is made.
+        early = "UPDATE timer SET due_at = now(), try_at = now() WHERE aggregate = $1"
+        self.do(self.tickets.database.execute(early, UUID(self.wish)))
+        self.do(eventually(lambda: _listed(self.clients[self.wisher], self.wish)))
+        self.state = "listed"
+
+    @invariant()
+    def is_as_it_should_be(self) -> None:
+        if self.state in {"listed", "withdrawn"}:
+            self.claimer = NOBODY
+        self.seen.add(self.state)
+        found = self.do(self.look())
+        assert found["row"] == (self.state, self.claimer, self.claimer)
+        assert found["clocks"] == (self.state == "claimed")
+
+    async def look(self) -> dict[str, Any]:
+        row = await self.tickets.database.fetchrow(
+            "SELECT w.state, w.claimer, p.claimer AS known FROM wish w JOIN wish_person p USING (district, id)"
+            " WHERE w.id = $1",
+            UUID(self.wish),
+        )
+        count = "SELECT count(*) = 1 FROM timer WHERE aggregate = $1"
+        return {"row": tuple(row), "clocks": await self.tickets.database.fetchval(count, UUID(self.wish))}
+
+
+async def test_a_wish_is_always_in_one_legal_state_whatever_is_tried(
+    tickets: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clockwork, "POLL", 0.05)
+    few = settings(
+        max_examples=25,
+        stateful_step_count=20,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    Life.tickets, Life.loop, Life.seen = tickets, asyncio.get_running_loop(), set()
+    await asyncio.to_thread(run_state_machine_as_test, Life, settings=few)
+    assert Life.seen == {state.value for state in WishState}, "every state was reached"
