@@ -292,6 +292,17 @@ async def test_a_party_is_a_resident_or_a_name(tickets: Running) -> None:
         assert (await mediator.post(f"{CASES}/{case}/parties", json=body)).status_code == 422
 
 
+@pytest.mark.parametrize("due_at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2101-01-01T00:00:00Z"])
+async def test_a_follow_up_is_due_in_our_time(tickets: Running, due_at: str) -> None:
+    member = uuid4()
+    await team(tickets, COMMUNITY, 2, member)
+    case = await opened(tickets, 2)
+    mediator = tickets.client("volunteer", "310104", member)
+    assert (await mediator.post(f"{CASES}/{case}/follow-ups", json={"due_at": due_at})).status_code == 422
+    conference = {"held_at": due_at, "minutes": "无"}
+    assert (await mediator.post(f"{CASES}/{case}/conferences", json=conference)).status_code in {201, 422}
+
+
 async def test_a_closed_case_can_only_be_followed_up(tickets: Running) -> None:
     member = uuid4()
     await team(tickets, COMMUNITY, 2, member)
