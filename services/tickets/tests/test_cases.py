@@ -16,6 +16,7 @@ from linli.audit import verify
 from linli.db import Scope, transaction
 from linli.testing import Running, eventually
 from tickets import clocks
+from tickets.calendar import ZONE
 
 CASES = "/tickets/v1/cases"
 PARTS = ("case_party", "case_conference", "case_agreement", "case_follow_up", "case_entry")
@@ -291,6 +292,17 @@ async def test_a_party_is_a_resident_or_a_name(tickets: Running) -> None:
         assert (await mediator.post(f"{CASES}/{case}/parties", json=body)).status_code == 422
 
 
+@pytest.mark.parametrize("due_at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2101-01-01T00:00:00Z"])
+async def test_a_follow_up_is_due_in_our_time(tickets: Running, due_at: str) -> None:
+    member = uuid4()
+    await team(tickets, COMMUNITY, 2, member)
+    case = await opened(tickets, 2)
+    mediator = tickets.client("volunteer", "310104", member)
+    assert (await mediator.post(f"{CASES}/{case}/follow-ups", json={"due_at": due_at})).status_code == 422
+    conference = {"held_at": due_at, "minutes": "无"}
+    assert (await mediator.post(f"{CASES}/{case}/conferences", json=conference)).status_code in {201, 422}
+
+
 async def test_a_closed_case_can_only_be_followed_up(tickets: Running) -> None:
     member = uuid4()
     await team(tickets, COMMUNITY, 2, member)
@@ -361,6 +373,24 @@ async def test_the_team_is_told_of_a_follow_up_when_it_is_due_and_again_when_it_
     assert await tickets.database.fetchval(late, UUID(planned["id"])) == 1
     await post(mediator, case, f"follow-ups/{planned['id']}/finish", {"effect": "kept", "findings": "已和好"})
     assert await tickets.database.fetchval(late, UUID(planned["id"])) == 0
+
+
+async def test_a_corrected_calendar_moves_when_a_follow_up_is_overdue_though_its_keeper_sees_no_case(
+    tickets: Running,
+) -> None:
+    member = uuid4()
+    await team(tickets, COMMUNITY, 2, member)
+    mediator = tickets.client("volunteer", "310104", member)
+    case = await opened(tickets, 2)
+    planned = await post(mediator, case, "follow-ups", {"due_at": LATER})
+    look = "SELECT due_at FROM timer WHERE aggregate = $1 AND kind = $2"
+    overdue_at = await tickets.database.fetchval(look, UUID(planned["id"]), "follow_up_overdue")
+    admin, day = tickets.client("district_admin", "310104"), overdue_at.astimezone(ZONE).date().isoformat()
+    put = await admin.put(f"/tickets/v1/calendar/{day}", json={"working": False, "note": "台风停工"})
+    assert put.status_code == 200, put.text
+    assert await tickets.database.fetchval(look, UUID(planned["id"]), "follow_up_overdue") > overdue_at
+    due_at = await tickets.database.fetchval(look, UUID(planned["id"]), "follow_up")
+    assert due_at == datetime.fromisoformat(LATER)
 
 
 async def test_a_team_is_named_by_street_or_district_and_its_first_naming_needs_no_etag(tickets: Running) -> None:

@@ -17,6 +17,7 @@ from linli import clockwork
 from linli.db import NOBODY
 from linli.testing import Running, eventually
 from tickets import clocks
+from tickets.calendar import ZONE
 from tickets.models.wishes import WISH_MOVES, WishMove, WishState
 
 WISHES = "/tickets/v1/wishes"
@@ -180,6 +181,21 @@ async def test_what_was_fulfilled_in_time_stays_fulfilled(tickets: Running, wait
     wait(LONG)
     await eventually(lambda: _listed(helper, second))
     assert (await read(helper, first))["state"] == "fulfilled"
+
+
+async def test_a_corrected_calendar_moves_the_end_of_a_claim(tickets: Running) -> None:
+    helper = tickets.client("volunteer", "310104")
+    wish = await wished(tickets.client("resident", "310104"))
+    claimed = (await step(helper, wish, "claim")).json()
+    due_at = datetime.fromisoformat(claimed["claim_due_at"])
+    admin, day = tickets.client("district_admin", "310104"), due_at.astimezone(ZONE).date().isoformat()
+    put = await admin.put(f"/tickets/v1/calendar/{day}", json={"working": False, "note": "台风停工"})
+    assert put.status_code == 200, put.text
+    moved = await read(helper, wish)
+    assert datetime.fromisoformat(moved["claim_due_at"]) > due_at
+    assert moved["version"] == claimed["version"]
+    timer = await tickets.database.fetchval("SELECT due_at FROM timer WHERE aggregate = $1", UUID(wish))
+    assert timer == datetime.fromisoformat(moved["claim_due_at"])
 
 
 async def test_a_claim_on_a_changed_wish_is_refused_unless_it_was_seen(tickets: Running) -> None:

@@ -1,17 +1,19 @@
-"""What department staff see: the tickets that they or their departments were called to, and no others.
+"""What is hidden from those who see where it lies: private tickets from grid workers, others' from department staff.
 
-Row-level security holds them to the range of their unit, as it holds everybody. Of that range all their statements
-see only the tickets that are for a department they answer for, or assigned to themselves: the criteria below are
-put into every one of them, so that no route can forget it.
+Row-level security holds them to their range or grids, as it holds everybody. Of that department staff see only the
+tickets that are for a department they answer for, or assigned to themselves, and grid workers see of what is private
+only what they were given or reported: the criteria below are put into each of their statements, so that no route can
+forget it.
 """
 
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import CompoundSelect, event, select, union_all
-from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
+from sqlalchemy import CompoundSelect, event, or_, select, union_all
+from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, with_loader_criteria
 
 from linli.db import Scope, ScopedSession
+from tickets.models.categories import Visibility
 from tickets.models.departments import Member
 from tickets.models.tickets import Entry, Ticket
 from tickets.models.whistles import Whistle
@@ -31,8 +33,15 @@ def _called_to(person: UUID) -> CompoundSelect[tuple[UUID]]:
     )
 
 
+def _private_from(person: UUID) -> LoaderCriteriaOption:
+    seen = or_(Ticket.visibility != Visibility.PRIVATE.value, Ticket.assignee == person, Ticket.reporter == person)
+    return with_loader_criteria(Ticket, seen, include_aliases=True)
+
+
 def _narrow(state: ORMExecuteState) -> None:
     scope: Scope = state.session.info["scope"]
+    if scope.role == "linli_worker" and not state.is_column_load:
+        state.statement = state.statement.options(_private_from(scope.person))
     if not scope.called or state.is_column_load:
         return
     own = select(_MEMBER.c.department).where(_MEMBER.c.staff == scope.person)
@@ -45,5 +54,5 @@ def _narrow(state: ORMExecuteState) -> None:
 
 
 def narrow() -> None:
-    """Put the criteria into every statement from now on, of department staff only."""
+    """Put the criteria into every statement of theirs from now on."""
     event.listen(ScopedSession, "do_orm_execute", _narrow)

@@ -18,7 +18,7 @@ from linli.units import UnitCode, short
 from tickets.api.tickets import answer
 from tickets.models.moves import Outcome
 from tickets.models.tickets import Ticket
-from tickets.operations import endings, folding, levels
+from tickets.operations import endings, folding, levels, offices
 from tickets.operations import tickets as operations
 from tickets.schemas.tickets import (
     Assign,
@@ -86,7 +86,7 @@ async def assign_ticket(
 ) -> TicketOut:
     """Give the ticket to somebody who answers for it (派单)."""
     ticket = await _found(session, ticket_id, match)
-    await operations.assign_ticket(session, caller, ticket, body.assignee, body.note)
+    await offices.assign_ticket(session, caller, ticket, body.assignee, body.note)
     return answer(ticket, response)
 
 

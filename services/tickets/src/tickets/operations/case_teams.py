@@ -63,13 +63,14 @@ async def set_team(  # noqa: PLR0913 a team is these facts
     before = set(team.people) if team else set()
     team = team or CaseTeam(id=uuid7(), district=units.district(unit), unit=unit, grade=grade)
     team.name, team.active, team.people = name, active, members
-    changed = sorted(before ^ set(members))
-    await audit.record(session, caller, "cases.team", unit=unit, subjects=changed, fields=["members"])
     session.add(team)
     try:
         await session.flush()
     except IntegrityError as error:
         raise PreconditionFailed(etag="another") from error
+    # After its cases were locked, as everywhere: the district's chain is held until the end.
+    changed = sorted(before ^ set(members))
+    await audit.record(session, caller, "cases.team", unit=unit, subjects=changed, fields=["members"])
     return team
 
 

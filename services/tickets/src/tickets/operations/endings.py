@@ -22,8 +22,9 @@ from linli.security import Principal
 from tickets.models.moves import MOVES, Clock, Move, Outcome, State
 from tickets.models.tickets import Follower, Ticket
 from tickets.operations.levels import raise_ticket
+from tickets.operations.offices import supervisors_of
 from tickets.operations.rules import rules_of
-from tickets.operations.tickets import LATE, enter, find_ticket, supervisors_of
+from tickets.operations.tickets import LATE, enter, find_ticket
 
 
 async def resolve_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None) -> None:

@@ -12,8 +12,9 @@ from linli.outbox import publish
 from linli.security import Principal
 from tickets.models.moves import Clock, Level, Move, State
 from tickets.models.tickets import Ticket
+from tickets.operations.offices import supervisors_of
 from tickets.operations.rules import rules_of
-from tickets.operations.tickets import enter, supervisors_of
+from tickets.operations.tickets import enter
 
 _OF_LEVEL: Final = {
     Level.COMMUNITY.value: Clock.ANSWER,

@@ -11,7 +11,8 @@ from linli.outbox import publish
 from tickets.models.moves import MOVES, Clock, Move
 from tickets.operations.endings import close_unanswered
 from tickets.operations.levels import raise_ticket
-from tickets.operations.tickets import enter, find_ticket, supervisors_of
+from tickets.operations.offices import supervisors_of
+from tickets.operations.tickets import enter, find_ticket
 
 
 async def run_out(session: AsyncSession, ticket_id: UUID, clock: Clock, due_at: datetime, now: datetime) -> bool:

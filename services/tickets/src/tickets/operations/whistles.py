@@ -30,8 +30,9 @@ from tickets.models.moves import IllegalMove, Move, Names, State
 from tickets.models.tickets import Ticket
 from tickets.models.whistles import AlreadyCalled, NotYourWhistle, Stage, Whistle
 from tickets.operations import departments as staffed
+from tickets.operations.offices import supervisors_of
 from tickets.operations.rules import rules_of
-from tickets.operations.tickets import enter, find_ticket, supervisors_of
+from tickets.operations.tickets import enter, find_ticket
 
 
 async def blow_whistle(

@@ -4,13 +4,15 @@ from datetime import date, datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StrictBool, model_validator
+from pydantic import ConfigDict, Field, StrictBool, field_validator, model_validator
 
 from linli.events.cases import MEMBERS
 from linli.schemas import In, Line, Moment, Out, Text
 from linli.units import UnitCode
 from tickets.models.cases import CaseOutcome, CaseState, CaseStep, Effect, Side
 
+_FROM, _UNTIL = 2000, 2100
+"""Years for which working days are told."""
 Grade = Annotated[int, Field(ge=1, le=4, description="How hard it is, 1 to 4 (难度等级)")]
 
 
@@ -177,6 +179,15 @@ class FollowUpIn(In):
     """When to look whether what was agreed is kept (回访计划)."""
 
     due_at: Moment
+
+    @field_validator("due_at")
+    @classmethod
+    def _in_our_time(cls, due_at: datetime) -> datetime:
+        if not _FROM <= due_at.year <= _UNTIL:
+            raise ValueError(
+                f"a follow-up is due between {_FROM} and {_UNTIL} (回访时间应在 {_FROM} 至 {_UNTIL} 年之间)"
+            )
+        return due_at
 
 
 class FindingsIn(In):

@@ -71,14 +71,23 @@ def upgrade() -> None:
     op.add_column("ticket_entry", sa.Column("state", sa.String))
     op.add_column("ticket_entry", sa.Column("facts", JSONB))
     _tickets()
-    # Who holds which office is no secret in a district: whose step raises a ticket tells those in office above.
-    for way in ("scoped", "worker", "person"):
-        op.execute(
-            f"CREATE POLICY known_assignment_{way}_district ON known_assignment FOR SELECT TO linli_{way}"
-            " USING (district BETWEEN (current_setting('app.lo')::bigint / 1000000000000)::integer"
-            " AND (current_setting('app.hi')::bigint / 1000000000000)::integer)"
-        )
-    op.execute("GRANT SELECT ON known_assignment TO linli_worker, linli_person")
+    _offices()
+
+
+def _offices() -> None:
+    """Show who holds which office in all of a district, which is no secret: a step that raises a ticket tells them."""
+    reach = (
+        "district BETWEEN (current_setting('app.lo')::bigint / 1000000000000)::integer"
+        " AND (current_setting('app.hi')::bigint / 1000000000000)::integer"
+    )
+    op.execute(
+        "-- wider: the released code asks for those over one ticket's unit, and finds all of them\n"
+        "-- squawk-ignore ban-alter-policy-condition\n"
+        f"ALTER POLICY known_assignment_scoped ON known_assignment USING ({reach}) WITH CHECK ({reach})"
+    )
+    for way in ("worker", "person"):
+        migrate.policy("known_assignment", way, reach)
+        op.execute(f"GRANT SELECT ON known_assignment TO linli_{way}")
 
 
 def _categories() -> None:
@@ -194,19 +203,9 @@ def _tickets() -> None:
     for column in ("parent", "folded_into"):
         key = f"FOREIGN KEY (district, {column}) REFERENCES ticket (district, id)"
         _hold(f"fk_ticket_{column}", key)
-    _keep_private()
     op.execute(
         "GRANT UPDATE (outcome, confirmed, reopened, level, resolved_at, resolved_by, clocks,"
         " answer_due_at, solve_due_at, level_due_at, confirm_due_at) ON ticket TO linli_person"
-    )
-
-
-def _keep_private() -> None:
-    """Show a grid worker, of what is private in his grids, only what he was given or has reported himself."""
-    his = "current_setting('app.person')::uuid"
-    op.execute(
-        "CREATE POLICY ticket_private ON ticket AS RESTRICTIVE FOR SELECT TO linli_worker"
-        f" USING (visibility <> 'private' OR assignee = {his} OR reporter = {his})"
     )
 
 

@@ -1,0 +1,92 @@
+"""Use cases of who is in office (在岗): a ticket is given to one of them, and others are told how it goes on."""
+
+from collections.abc import Set as AbstractSet
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Exists, and_, exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli import timers, units
+from linli.events.tickets import SUPERVISORS, TicketAssigned
+from linli.outbox import publish
+from linli.problems import NotFound
+from linli.security import Principal
+from tickets.models.moves import Clock, Level, Move
+from tickets.models.tickets import KnownAssignment, Ticket
+from tickets.operations.tickets import enter
+
+
+class NobodyThere(NotFound):
+    """There is no {assignee} in an office that covers the ticket's unit {unit}."""
+
+    title_zh = "受派人不在岗"
+    detail_zh = "{assignee} 没有覆盖单元 {unit} 的在岗任职。"
+
+
+async def assign_ticket(
+    session: AsyncSession, caller: Principal, ticket: Ticket, assignee: UUID, note: str | None
+) -> None:
+    """Give a ticket to somebody who answers for it (派单): whoever manages the unit that it is with.
+
+    Raises:
+        NobodyThere: 404, when the assignee has no active assignment that covers the ticket's unit.
+        NotYours: 403.
+        IllegalMove: 409.
+        TicketAlreadyAssigned: 409.
+    """
+    answered = (Clock.ANSWER, Clock.STREET, Clock.DISTRICT)
+    ticket.assign(caller, assignee)
+    ticket.stop(answered)
+    if not await session.scalar(select(_answers_for(ticket, assignee, caller))):
+        raise NobodyThere(assignee=str(assignee), unit=units.short(ticket.unit), errors=[_ASSIGNEE])
+    await enter(session, ticket, Move.ASSIGN, caller.id, note, assignee=str(assignee))
+    await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=answered)
+    await publish(
+        session,
+        TicketAssigned(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            assignee=assignee,
+            assigned_by=caller.id,
+        ),
+    )
+
+
+_ASSIGNEE: Final = {
+    "pointer": "#/assignee",
+    "detail": "no active assignment covers the ticket's unit",
+    "detail_zh": "没有覆盖该工单单元的在岗任职",
+}
+
+
+def _answers_for(ticket: Ticket, staff: UUID, caller: Principal) -> Exists:
+    """Ask whether somebody is in office there, and not above the caller: nobody gives work to those who manage him."""
+    return exists().where(
+        KnownAssignment.staff == staff,
+        KnownAssignment.unit.between(caller.scope.lo, caller.scope.hi),
+        _in_office(ticket, KnownAssignment.ANSWERING),
+    )
+
+
+def _in_office(ticket: Ticket, roles: AbstractSet[str]) -> ColumnElement[bool]:
+    above: list[int] = []
+    unit: int | None = ticket.unit
+    while unit:
+        above.append(unit)
+        unit = units.parent(unit)
+    return and_(
+        KnownAssignment.district == ticket.district,
+        KnownAssignment.active,
+        KnownAssignment.role.in_(roles),
+        KnownAssignment.unit.in_(above),
+    )
+
+
+async def supervisors_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
+    """List who sees to it that a ticket goes on (负责人), in office at the level that answers for it now."""
+    roles = {KnownAssignment.SUPERVISING[Level(ticket.level)]}
+    found = select(KnownAssignment.staff).where(_in_office(ticket, roles)).distinct().order_by(KnownAssignment.staff)
+    return tuple(await session.scalars(found.limit(SUPERVISORS)))
