@@ -39,10 +39,13 @@ def expected_of(outcome: dict[str, Any]) -> Counter[str]:
     """Count what a day must have led to; told from the steps and ratings alone."""
     count = len(outcome["tickets"])
     well = sum(ticket["title"].count("★") >= 4 for ticket in outcome["tickets"])
+    badly = sum(ticket["title"].count("★") < 3 for ticket in outcome["tickets"])
     told = ("ticket_opened", "ticket_assigned", "ticket_assigned_to_you", "ticket_resolved", "ticket_closed")
-    return Counter(
+    return +Counter(
         {f"tickets {step}": count for step in ("open", "assign", "resolve", "close", "rate")}
         | {f"notifications {kind}": count for kind in (*told, "ticket_rated")}
+        | {"tickets reopen": badly, "notifications ticket_reopened": badly}
+        | {"notifications ticket_reopened_to_you": badly}
         | {"points +10": well, "notifications points_awarded": well}
     )
 

@@ -39,7 +39,7 @@ async def document(platform: Platform, service: str) -> Document:
 @pytest.fixture
 async def callers(platform: Platform) -> AsyncIterator[list[httpx.AsyncClient]]:
     """Callers who together may use every operation."""
-    roles = (("district_admin", "310104"), ("operator", "0"), ("volunteer", "310104"))
+    roles = (("district_admin", "310104"), ("operator", "0"), ("volunteer", "310104"), ("department_staff", "310104"))
     found = [platform.client(role, unit) for role, unit in roles]
     yield found
     for caller in found:

@@ -95,8 +95,8 @@ async def test_only_department_staff_in_office_answer_for_a_department(tickets: 
     await join(tickets, code, staff)
     members = (await client.get(f"{PATH}/{code}/members")).json()["items"]
     assert members == [{"staff": str(staff)}]
-    assert (await client.delete(f"{PATH}/{code}/members/{staff}")).status_code == 204
-    assert (await client.delete(f"{PATH}/{code}/members/{staff}")).status_code == 404
+    assert (await client.delete(f"{PATH}/{code}/members/{staff}", headers={"If-Match": "*"})).status_code == 204
+    assert (await client.delete(f"{PATH}/{code}/members/{staff}", headers={"If-Match": "*"})).status_code == 404
     assert (await client.get(f"{PATH}/{code}/members")).json()["items"] == []
 
 

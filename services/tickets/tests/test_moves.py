@@ -288,7 +288,7 @@ async def test_a_ticket_split_into_parts_is_resolved_with_the_last(tickets: Runn
         {"title": "修路", "description": "填平路面"},
     ]
     assert (await moved(people.community, ticket, "split", parts=parts[:1])).status_code == 422
-    made = await done(people.community, ticket, "split", parts=parts, note="两个部门")
+    made = (await done(people.community, ticket, "split", parts=parts, note="两个部门"))["items"]
     assert [part["department"] for part in made] == ["power", None]
     assert {part["parent"] for part in made} == {ticket}
     assert (await read(people.resident, ticket))["state"] == "split"

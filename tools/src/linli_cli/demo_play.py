@@ -13,6 +13,8 @@ from linli_cli.demo_story import Happening, Story, inbox
 
 STEPS: Final = ("open", "assign", "resolve", "close", "rate")
 SEATS: Final = 6
+CONTENT: Final = 3
+"""The lowest rating that leaves a ticket closed."""
 _CENTRE: Final = "天平邻里汇"
 _CHINA: Final = timezone(timedelta(hours=8))
 
@@ -62,14 +64,18 @@ async def play_ticket(errand: Errand, cast: Cast, run: Run, rule: Rule, advance:
         advance()
     points = rule.points_for(errand.rating)
     look = _look_at_ticket(ticket, reporter, beat)
-    return Story(ticket, f"{title} {'★' * errand.rating}", errand.place, trace, _expected(points), look)
+    expected = _expected(points, reopened=errand.rating < CONTENT)
+    return Story(ticket, f"{title} {'★' * errand.rating}", errand.place, trace, expected, look)
 
 
-def _expected(points: int) -> Counter[str]:
+def _expected(points: int, *, reopened: bool) -> Counter[str]:
     told = ("ticket_opened", "ticket_assigned", "ticket_resolved", "ticket_closed")
     kinds = [f"tickets {step}" for step in STEPS]
     kinds += [f"notifications {kind} → reporter" for kind in told]
     kinds += [f"notifications {kind} → assignee" for kind in ("ticket_assigned_to_you", "ticket_rated")]
+    if reopened:
+        kinds += ["tickets reopen", "notifications ticket_reopened → reporter"]
+        kinds += ["notifications ticket_reopened_to_you → assignee"]
     if points:
         kinds += [f"points +{points}", "notifications points_awarded → assignee"]
     return Counter(kinds)

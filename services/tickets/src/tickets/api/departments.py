@@ -89,9 +89,10 @@ async def add_member(code: str, body: MemberNew, session: Transaction) -> Member
 
 
 @router.delete("/{code}/members/{staff}", status_code=204, dependencies=[require("departments.write")])
-async def remove_member(code: str, staff: UUID, session: Transaction) -> None:
+async def remove_member(code: str, staff: UUID, match: IfMatch, session: Transaction) -> None:
     """End that somebody answers for a department: he no longer sees what it is called to."""
     department = await operations.find_department(session, code)
+    match.check(department)
     await operations.remove_member(session, department, staff)
 
 

@@ -50,7 +50,18 @@ router = Router(prefix="/tickets/v1/tickets/{ticket_id}/files", tags=["files"])
 Writer = Annotated[Principal, require("files.write")]
 
 
-async def _kept(request: Request, ticket_id: UUID, caller: Writer) -> operations.Kept:
+Locate = Annotated[
+    bool, Query(description="Take the ticket's place from the picture; its reporter may (以照片位置定位)")
+]
+
+
+async def _kept(
+    request: Request,
+    ticket_id: UUID,
+    caller: Writer,
+    *,
+    _: Annotated[Locate, Query(alias="locate")] = False,  # refused here, before anything is received
+) -> operations.Kept:
     """Receive a file and keep it, before the request's transaction begins: a slow client or store holds none."""
     file_id, now = uuid7(), datetime.now(UTC)
     async with transaction(request.app.state.sessions, caller.scope) as session:
@@ -73,9 +84,7 @@ async def add_file(
     caller: Writer,
     response: Response,
     *,
-    locate: Annotated[
-        bool, Query(description="Take the ticket's place from the picture; its reporter may (以照片位置定位)")
-    ] = False,
+    locate: Locate = False,
 ) -> FileOut:
     """Add a photo or PDF of at most 10 MiB (上传附件), as the body itself or as `file` of a form.
 

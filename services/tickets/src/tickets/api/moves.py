@@ -264,12 +264,12 @@ async def split_ticket(
     session: Transaction,
     caller: Annotated[Principal, require("tickets.assign")],
     response: Response,
-) -> list[TicketOut]:
+) -> Paged[TicketOut]:
     """Split the ticket into parts (拆单), each a ticket of its own; it is resolved when all of them have ended."""
     ticket = await _found(session, ticket_id, match)
     parts = await folding.split_ticket(session, caller, ticket, [dict(part) for part in body.parts], body.note)
     set_etag(response, ticket)
-    return [TicketOut.model_validate(part) for part in parts]
+    return Paged(items=[TicketOut.model_validate(part) for part in parts], next=None)
 
 
 async def _found(session: AsyncSession, ticket_id: UUID, match: Match) -> Ticket:
