@@ -121,6 +121,16 @@ async def test_a_ticket_goes_up_by_hand_and_down_again(tickets: Running, people:
     assert all(event["supervisors"] for event in events)
 
 
+async def test_what_is_raised_to_an_empty_desk_is_told_to_those_below(tickets: Running) -> None:
+    elsewhere = "310115005001"
+    manager = await employ(tickets, "community_manager", elsewhere)
+    client = tickets.client("community_manager", elsewhere, manager)
+    ticket = await opened(client, unit="310115005001001")
+    await done(client, ticket, "escalate", note="需要街道协调")
+    (event,) = await told(tickets, ticket, "escalated")
+    assert (event["level"], event["supervisors"]) == ("street", [str(manager)])
+
+
 async def test_an_open_ticket_that_comes_back_is_answered_for_in_a_new_time(tickets: Running, people: People) -> None:
     ticket = await opened(people.resident)
     await done(people.community, ticket, "escalate", note="需要街道协调")

@@ -105,6 +105,8 @@ async def _arrive(session: AsyncSession, ticket: Ticket, move: Move, now: dateti
     rules = await rules_of(session, ticket.district)
     # One that has run out is no longer among them, and stays: the ticket is overdue until somebody takes it up.
     stopped = [clock for clock in _OF_LEVEL.values() if clock.value in (ticket.clocks or {}) and clock is not fired]
+    if fired and ticket.answer_due_at and ticket.answer_due_at <= now and Clock.ANSWER in stopped:
+        stopped.remove(Clock.ANSWER)  # It has run out as well, and its turn comes: nobody was given the ticket in time.
     ticket.stop(stopped)
     following = ticket.next_level(move)
     assert following is not None  # noqa: S101 the move was legal

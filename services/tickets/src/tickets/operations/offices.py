@@ -86,7 +86,15 @@ def _in_office(ticket: Ticket, roles: AbstractSet[str]) -> ColumnElement[bool]:
 
 
 async def supervisors_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
-    """List who sees to it that a ticket goes on (负责人), in office at the level that answers for it now."""
-    roles = {KnownAssignment.SUPERVISING[Level(ticket.level)]}
-    found = select(KnownAssignment.staff).where(_in_office(ticket, roles)).distinct().order_by(KnownAssignment.staff)
-    return tuple(await session.scalars(found.limit(SUPERVISORS)))
+    """List who sees to it that a ticket goes on (负责人): in office at the level that answers for it now.
+
+    Where nobody is, those of the level below are told: a ticket that was raised to an empty desk must not be lost.
+    """
+    level: Level | None = Level(ticket.level)
+    while level:
+        at_level = _in_office(ticket, {KnownAssignment.SUPERVISING[level]})
+        found = select(KnownAssignment.staff).where(at_level).distinct().order_by(KnownAssignment.staff)
+        if people := tuple(await session.scalars(found.limit(SUPERVISORS))):
+            return people
+        level = level.below
+    return ()
