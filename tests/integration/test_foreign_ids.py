@@ -197,7 +197,10 @@ async def attempts(platform: Platform, connection: asyncpg.Connection, document:
                         public = method == "GET" and PUBLIC_TO_READ.match(path) and role in OF_THE_DISTRICT
                         if public and place != "another district":
                             continue
-                        answer = await caller.request(method, **request, headers={"If-Match": "*"})
+                        try:
+                            answer = await caller.request(method, **request, headers={"If-Match": "*"})
+                        except Exception:
+                            print("DEBUG", role, method, str(request)[:300]); raise
                         told = (
                             f"{role}@{unit} with {place}: {method} {request} → {answer.status_code} {answer.text[:300]}"
                         )

@@ -267,6 +267,8 @@ async def test_a_department_that_lost_a_member_is_no_longer_seen_by_him(tickets:
     await called(tickets, ticket, "leaving")
     client = tickets.client("department_staff", STREET, staff)
     assert (await client.get(f"/tickets/v1/tickets/{ticket}")).status_code == 200
-    gone = await tickets.client("district_admin", DISTRICT).delete(f"/tickets/v1/departments/leaving/members/{staff}", headers={"If-Match": "*"})
+    gone = await tickets.client("district_admin", DISTRICT).delete(
+        f"/tickets/v1/departments/leaving/members/{staff}", headers={"If-Match": "*"}
+    )
     assert gone.status_code == 204
     assert (await client.get(f"/tickets/v1/tickets/{ticket}")).status_code == 404
