@@ -66,7 +66,7 @@ def example(schema: dict[str, Any], document: Document, unit: str, uuid: str = "
             properties = schema.get("properties", {})
             return {name: example(properties[name], document, unit, uuid) for name in schema.get("required", [])}
         case "array":
-            return [example(schema["items"], document, unit, uuid)] if schema.get("minItems", 1) else []
+            return [example(schema["items"], document, unit, uuid) for _ in range(schema.get("minItems", 1))]
         case "integer" | "number":
             return schema.get("minimum", 1)
         case "boolean":

@@ -44,8 +44,8 @@ def expected_of(outcome: dict[str, Any]) -> Counter[str]:
     return +Counter(
         {f"tickets {step}": count for step in ("open", "assign", "resolve", "close", "rate")}
         | {f"notifications {kind}": count for kind in (*told, "ticket_rated")}
-        | {"tickets reopen": badly, "notifications ticket_reopened": badly}
-        | {"notifications ticket_reopened_to_you": badly}
+        | {"tickets poorly_rated": badly, "notifications ticket_reopened": badly}
+        | {"notifications ticket_reopened_to_you": 2 * badly}  # the worker who had it, and the manager
         | {"points +10": well, "notifications points_awarded": well}
     )
 

@@ -74,7 +74,7 @@ def _expected(points: int, *, reopened: bool) -> Counter[str]:
     kinds += [f"notifications {kind} → reporter" for kind in told]
     kinds += [f"notifications {kind} → assignee" for kind in ("ticket_assigned_to_you", "ticket_rated")]
     if reopened:
-        kinds += ["tickets reopen", "notifications ticket_reopened → reporter"]
+        kinds += ["tickets poorly_rated", "notifications ticket_reopened → reporter"]
         kinds += ["notifications ticket_reopened_to_you → assignee"]
     if points:
         kinds += [f"points +{points}", "notifications points_awarded → assignee"]

@@ -23,7 +23,7 @@ _WORDS: Final = {
     "resolve": "resolved 办结",
     "close": "closed 结案",
     "rate": "rated 评价",
-    "reopen": "reopened 重开",
+    "poorly_rated": "reopened 重开",
     "booked": "seat booked 预约",
     "cancelled": "seat given back 取消预约",
     "ticket_opened": "told: report received 告知已受理",
@@ -117,7 +117,7 @@ class Outcome:
         out.print(self._check(len(wrong)))
 
     def _check(self, wrong: int) -> Text:
-        reopened = sum(story.expected["tickets reopen"] for story in self._tickets)
+        reopened = sum(story.expected["tickets poorly_rated"] for story in self._tickets)
         again = f" + {reopened} reopened 重开" if reopened else ""
         names = {
             "steps": f"{len(self._tickets)} tickets 工单 × {len(STEPS)} steps 步{again}",

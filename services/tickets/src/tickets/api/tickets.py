@@ -31,9 +31,10 @@ async def open_ticket(
     return answer(ticket, response)
 
 
-@router.get("/tickets", dependencies=[require("tickets.read")])
+@router.get("/tickets")
 async def list_tickets(
     session: Transaction,
+    caller: Annotated[Principal, require("tickets.read")],
     page: Paging,
     request: Request,
     response: Response,
@@ -53,7 +54,7 @@ async def list_tickets(
     words = {"state": state, "level": level, "category": category, "source": source}
     rows, following = await page.of(
         session,
-        operations.tickets_within(within, overdue=overdue, **people, **words),
+        operations.tickets_within(caller.district, within, overdue=overdue, **people, **words),
         key=(Ticket.id.desc(),),
         request=request,
         response=response,
