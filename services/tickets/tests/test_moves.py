@@ -323,7 +323,7 @@ async def test_the_last_two_parts_resolved_at_once_resolve_the_whole_once(people
     for _ in range(5):
         ticket = await opened(people.resident)
         parts = [{"title": name, "description": name} for name in ("灯", "路", "门")]
-        made = await done(people.community, ticket, "split", parts=parts)
+        made = (await done(people.community, ticket, "split", parts=parts))["items"]
         for part in made:
             await done(people.community, part["id"], "assign", assignee=str(people.worker))
         await asyncio.gather(*(done(people.grid, part["id"], "resolve") for part in made))

@@ -1,12 +1,13 @@
 """Base classes of what goes over HTTP."""
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 _EXACT = 2**53
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _WRITTEN_OUT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d.*")
 
 
@@ -50,6 +51,17 @@ def _written_out(value: object) -> object:
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 """A moment as RFC 3339 writes it."""
+
+
+def _day(value: object) -> object:
+    """Refuse a bare number, which could count days or seconds."""
+    if isinstance(value, date) or (isinstance(value, str) and _DAY.fullmatch(value)):
+        return value
+    raise ValueError("write a day out: 2026-01-31 (日期应写作 2026-01-31)")
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+"""A day as RFC 3339 writes it."""
 Line = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"),

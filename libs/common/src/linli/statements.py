@@ -1,6 +1,6 @@
 """A span for every SQL statement (语句): what was asked of which table, never with its parameters.
 
-Written for what it costs, which is paid several times a request: docs/decisions/0006-spans-that-cost-less.md
+Written for what it costs, which is paid several times a request: docs/decisions/0008-spans-that-cost-less.md
 """
 
 import re

@@ -161,7 +161,7 @@ class Caused:
     """A span of what a message or row was the cause of, to be recorded when it is over.
 
     A span of the tracer's that is begun, filled and ended costs three times as much, which counts where thousands are
-    made in a second: docs/decisions/0006-spans-that-cost-less.md
+    made in a second: docs/decisions/0008-spans-that-cost-less.md
     """
 
     cause: SpanContext

@@ -1,13 +1,14 @@
 """Routes of a district's working days."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Path, Request, Response
+from pydantic import AfterValidator
 
 from linli.etags import IfMatchIfAny, set_etag
 from linli.paging import Paging
-from linli.schemas import Paged
+from linli.schemas import Day, Paged
 from linli.security import Principal, require
 from linli.service import Router, Transaction
 from tickets.calendar import Calendar
@@ -16,7 +17,17 @@ from tickets.operations import calendar as operations
 from tickets.schemas.calendar import DayOut, DaySet
 
 router = Router(prefix="/tickets/v1/calendar", tags=["calendar"])
-Day = Annotated[date, Path(ge=date(2020, 1, 1), le=date(2099, 12, 31), examples=["2026-10-10"])]
+
+
+def _in_reach(day: date) -> date:
+    if not _FIRST <= day <= _LAST:
+        raise ValueError(f"a day from {_FIRST} to {_LAST} (日期须在 {_FIRST} 至 {_LAST} 之间)")
+    return day
+
+
+_FIRST: Final = date(2020, 1, 1)
+_LAST: Final = date(2099, 12, 31)
+WorkedDay = Annotated[Day, AfterValidator(_in_reach), Path(examples=["2026-10-10"])]
 
 
 @router.get("")
@@ -40,7 +51,7 @@ async def list_corrected_days(
 
 @router.get("/{day}")
 async def read_day(
-    day: Day, session: Transaction, caller: Annotated[Principal, require("tickets.read")], response: Response
+    day: WorkedDay, session: Transaction, caller: Annotated[Principal, require("tickets.read")], response: Response
 ) -> DayOut:
     """Tell whether a day is worked."""
     corrected = await operations.find_day(session, caller.district, day)
@@ -52,7 +63,7 @@ async def read_day(
 
 @router.put("/{day}")
 async def put_day(
-    day: Day,
+    day: WorkedDay,
     body: DaySet,
     match: IfMatchIfAny,
     session: Transaction,

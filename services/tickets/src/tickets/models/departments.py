@@ -3,7 +3,7 @@
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import ForeignKeyConstraint, Index, Integer, UniqueConstraint
 from sqlalchemy.orm import Mapped
 
 from linli.models import Base, Placed, Versioned
@@ -42,7 +42,7 @@ class Department(Placed, Versioned, Base):
     code: Mapped[str]
     name: Mapped[str]
     name_en: Mapped[str | None]
-    report_minutes: Mapped[int]
+    report_minutes: Mapped[int] = mapped_column(Integer)
     active: Mapped[bool]
 
 

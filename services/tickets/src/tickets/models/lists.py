@@ -46,7 +46,7 @@ class NotListed(Conflict):
     """This {what} is {state}; only one that is on the list can be matched or withdrawn."""
 
     title_zh = "不在清单上"
-    detail_zh = "该{what_zh}当前状态为 {state}，只有清单上的才能匹配或撤回。"
+    detail_zh = "该{what}当前状态为 {state}，只有清单上的才能匹配或撤回。"
 
 
 class OtherKind(Conflict):
@@ -89,7 +89,7 @@ class Need(Placed, Versioned, Base):
             NotListed: 409.
         """
         if self.state != NeedState.LISTED:
-            raise NotListed(what="need", what_zh="需求", state=self.state)
+            raise NotListed(what="need (需求)", state=self.state)
 
     def become(self, state: NeedState) -> None:
         """Move it on, as its project does."""
@@ -129,7 +129,7 @@ class Resource(Placed, Versioned, Base):
             NotListed: 409.
         """
         if self.state != ResourceState.LISTED:
-            raise NotListed(what="resource", what_zh="资源", state=self.state)
+            raise NotListed(what="resource (资源)", state=self.state)
 
     def withdraw(self) -> None:
         """Offer it no longer (撤回).

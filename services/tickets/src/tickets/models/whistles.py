@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, SmallInteger, text
+from sqlalchemy import ForeignKeyConstraint, Index, Integer, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from linli.models import Base, Placed, Versioned
@@ -82,21 +82,21 @@ class Whistle(Placed, Versioned, Base):
 
     ticket_id: Mapped[UUID]
     department: Mapped[str]
-    weight: Mapped[int]
+    weight: Mapped[int] = mapped_column(Integer)
     caller_unit: Mapped[int]
     called_by: Mapped[UUID]
     note: Mapped[str | None]
     state: Mapped[str] = mapped_column(default=Stage.CALLED.value)
     called_at: Mapped[datetime]
-    report_minutes: Mapped[int]
+    report_minutes: Mapped[int] = mapped_column(Integer)
     report_due_at: Mapped[datetime]
     missed_at: Mapped[datetime | None]
     reported_at: Mapped[datetime | None]
     reported_by: Mapped[UUID | None]
-    report_took: Mapped[int | None]
+    report_took: Mapped[int | None] = mapped_column(Integer)
     acted_at: Mapped[datetime | None]
     acted_by: Mapped[UUID | None]
-    act_took: Mapped[int | None]
+    act_took: Mapped[int | None] = mapped_column(Integer)
     rated_at: Mapped[datetime | None]
     rated_by: Mapped[UUID | None]
     rating: Mapped[int | None] = mapped_column(SmallInteger)

@@ -4,8 +4,9 @@ from datetime import date, datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StrictBool, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, field_validator, model_validator
 
+from linli.db import NOBODY
 from linli.events.cases import MEMBERS
 from linli.schemas import In, Line, Moment, Out, Text
 from linli.units import UnitCode
@@ -24,6 +25,11 @@ class TeamIn(In):
     members: list[UUID] = Field(min_length=1, max_length=MEMBERS, description="Who sees its cases, nobody else (成员)")
 
 
+def _people(members: list[UUID]) -> list[UUID]:
+    """Leave out the platform, which is one of every team."""
+    return [person for person in members if person != NOBODY]
+
+
 class TeamOut(Out):
     """A team as it stands."""
 
@@ -32,7 +38,7 @@ class TeamOut(Out):
     grade: Grade
     name: str
     active: bool
-    members: list[UUID] = Field(validation_alias="people")
+    members: Annotated[list[UUID], BeforeValidator(_people)]
     version: int
 
 
