@@ -4,7 +4,7 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint, Index, Integer, UniqueConstraint
-from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import Mapped, mapped_column
 
 from linli.models import Base, Placed, Versioned
 from linli.problems import Conflict, NotFound
