@@ -21,6 +21,7 @@ from linli.testing import Running, Stage, eventually
 from tickets.app import create_app
 from tickets.subscribers import subscriptions
 
+NOBODYS = "nonsense"
 ROOT = "/tickets/open311/v2"
 DISTRICT = "310104"
 FORM = {
@@ -266,7 +267,7 @@ async def test_a_jurisdiction_is_a_district_or_street_that_is_there(
         ({"service_code": "lamp", "attribute[lamp]": "1", "attribute[kind]": "blue"}, 400),
         ({"service_code": "lamp", "attribute[lamp]": "1", "attribute[kind]": "dark", "attribute[x]": "1"}, 400),
         ({"api_key": ""}, 403),
-        ({"api_key": "lk_nonsense"}, 403),
+        ({"api_key": NOBODYS}, 403),
         ({"api_key": "x" * 501}, 400),
     ],
 )
