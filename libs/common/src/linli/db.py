@@ -4,15 +4,21 @@ A service logs in as a role that may do nothing but become one of the *ways of s
 and says how far it reaches, so that a forgotten filter finds no foreign rows, and a forgotten scope is an error.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, event, exists, select
+import asyncpg
+from sqlalchemy import AdaptedConnection, Connection, Engine, event, exists, select
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.util.queue import AsyncAdaptedQueue, Empty
 
 from linli import units
 from linli.models import KnownUnit
@@ -95,21 +101,119 @@ class Scope:
         return self.lo // _DISTRICT != self.hi // _DISTRICT
 
 
+def server_of(scope: Scope, shards: Shards) -> Server:
+    """Tell on which server a scope's district lives.
+
+    Raises:
+        OneDistrict: 403, when there are several and it is wider than a district.
+    """
+    if shards.addresses and scope.wide:
+        raise OneDistrict
+    return shards.of(scope.lo // _DISTRICT)
+
+
 def _range(district: int) -> tuple[int, int]:
     return district * _DISTRICT, (district + 1) * _DISTRICT - 1
 
 
-SET_SCOPE: Final = (
-    "SELECT set_config('role', $1, true), set_config('app.lo', $2, true), set_config('app.hi', $3, true),"
-    " set_config('app.grids', $4, true), set_config('app.person', $5, true)"
-)
+@lru_cache(maxsize=1024)
+def beginning(scope: Scope) -> str:
+    """Write the beginning of a transaction and what it may see as one message to the server.
+
+    A round trip of its own would cost each transaction as much as a statement: docs/decisions/0009-fewer-round-trips.md
+    So there are no parameters; but what stands in it are numbers, a UUID, and a name of this module.
+    """
+    if not _ROLE.fullmatch(scope.role):
+        raise ValueError(f"{scope.role!r} is no role")
+    grids = ",".join(f"{grid:d}" for grid in scope.grids)
+    return (
+        f"BEGIN; SET LOCAL ROLE {scope.role}; SET LOCAL app.lo = '{scope.lo:d}'; SET LOCAL app.hi = '{scope.hi:d}';"
+        f" SET LOCAL app.grids = '{{{grids}}}'; SET LOCAL app.person = '{UUID(int=scope.person.int)}'"
+    )
+
+
+_ROLE: Final = re.compile("linli_[a-z]+")
+
+
+class _Begun:
+    """A transaction of the driver, as SQLAlchemy begins and ends one, that takes its scope while it begins."""
+
+    def __init__(self, connection: "Driver") -> None:
+        self._connection = connection
+
+    async def start(self) -> None:
+        """Begin; nothing is open after an error."""
+        begin, self._connection.scope = self._connection.scope, _NO_SCOPE
+        try:
+            await self._connection.execute(begin)
+        except BaseException:
+            # Half of it may have been done, so nobody else gets this connection.
+            self._connection.terminate()
+            raise
+
+    async def commit(self) -> None:
+        """Keep it."""
+        await self._connection.execute("COMMIT")
+
+    async def rollback(self) -> None:
+        """Take it back."""
+        await self._connection.execute("ROLLBACK")
+
+
+_NO_SCOPE: Final = "BEGIN"
+
+
+class Driver(asyncpg.Connection):  # type: ignore[misc]  # it ships no types
+    """A connection of the driver.
+
+    Attributes:
+        scope: how its next transaction begins; without a scope it sees nothing.
+    """
+
+    __slots__ = ("scope",)
+
+    def __init__(self, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)
+        self.scope = _NO_SCOPE
+
+    def transaction(self, **_: object) -> _Begun:
+        """Make a transaction; all are as the server's settings say."""
+        return _Begun(self)
 
 
 def _apply_scope(session: Session, _: SessionTransaction, connection: Connection) -> None:
     scope: Scope = session.info["scope"]
-    grids = "{" + ",".join(map(str, scope.grids)) + "}"
-    # Written for the driver: it runs before everything else, and a compiled statement costs twice as much.
-    connection.exec_driver_sql(SET_SCOPE, (scope.role, str(scope.lo), str(scope.hi), grids, str(scope.person)))
+    connection.connection.driver_connection.scope = beginning(scope)  # type: ignore[union-attr]
+
+
+class _Queue(AsyncAdaptedQueue[Any]):
+    """Waits for a connection only when there is none: a wait costs a task even if it is over at once."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401, FBT001, FBT002 as it is called
+        """Give a connection."""
+        try:
+            return self.get_nowait()
+        except Empty:
+            return super().get(block, timeout)
+
+
+class Pool(AsyncAdaptedQueuePool):
+    """The pool of a service's connections to one server."""
+
+    _queue_class = _Queue
+
+
+def _still_there(connection: AdaptedConnection, *_: object) -> None:
+    """Refuse a connection that the server has closed, and all that are as old, as it was started anew.
+
+    The driver knows without asking; a question would cost three round trips, and tell no more of a server that hangs.
+
+    Raises:
+        InvalidatePoolError: the pool makes a new one.
+    """
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
+    connection.driver_connection.scope = _NO_SCOPE
 
 
 class ScopedSession(Session):
@@ -125,14 +229,8 @@ class ScopedSession(Session):
         Raises:
             OneDistrict: 403, when there are several, its scope is wider than a district, and it was not told.
         """
-        scope: Scope = self.info["scope"]
         server: Server = self.info.get("server", BY_SCOPE)
-        if server != BY_SCOPE:
-            return server
-        shards: Shards = self.info["shards"]
-        if shards.addresses and scope.wide:
-            raise OneDistrict
-        return shards.of(scope.lo // _DISTRICT)
+        return server_of(self.info["scope"], self.info["shards"]) if server == BY_SCOPE else server
 
     def get_bind(self, *_: Any, **__: Any) -> Engine:  # noqa: ANN401 whatever is asked for, one server has it
         """Give the connections to that server."""
@@ -151,15 +249,16 @@ def async_url(url: str) -> str:
 def create_engine(settings: Essentials, service: str, server: Server = None) -> AsyncEngine:
     """Make the service's engine for one server: a bounded pool, and every wait in the database with an end."""
     milliseconds = str(int(settings.statement_timeout * 1000))
-    return create_async_engine(
+    engine = create_async_engine(
         async_url(Shards.at(settings.database_url.get_secret_value(), server)),
+        poolclass=Pool,
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=5,
         pool_recycle=1800,
-        pool_pre_ping=True,  # after a restart of the database no caller is answered by a connection that is dead
         hide_parameters=True,  # an error is logged with its statement, never with what residents said
         connect_args={
+            "connection_class": Driver,
             "timeout": 5,
             "command_timeout": settings.statement_timeout + 5,
             "server_settings": {
@@ -170,6 +269,8 @@ def create_engine(settings: Essentials, service: str, server: Server = None) -> 
             },
         },
     )
+    event.listen(engine.sync_engine, "checkout", _still_there)
+    return engine
 
 
 def create_sessions(

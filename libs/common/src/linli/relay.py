@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 import asyncpg
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from linli import telemetry
+from linli import spans, telemetry
 from linli.broker import Broker
 from linli.events import template
 from linli.publishing import Publisher
@@ -200,28 +200,29 @@ class Relay:
         return len(rows)
 
     async def _send(self, publisher: Publisher, rows: list[asyncpg.Record]) -> None:
-        began = time.time_ns()
-        traced: list[tuple[asyncpg.Record, telemetry.Caused]] = []
-        error: str | None = None
+        sends: list[Span] = []
         publisher.begin()
         try:
             async with asyncio.timeout(_ACK_WITHIN):
                 for row in rows:
                     headers: dict[str, str] = json.loads(row["headers"])
-                    if caused := telemetry.caused_by(headers):
-                        caused.inject(headers)
-                        traced.append((row, caused))
+                    if (cause := spans.cause_of(headers)).trace_flags.sampled:
+                        destination = template(row["subject"])
+                        sends.append(
+                            spans.begin(f"send {destination}", SpanKind.PRODUCER, _about(row, destination), cause=cause)
+                        )
+                        spans.inject(headers, sends[-1])
                     # What is told again on purpose has another: the broker drops what it has seen within two minutes.
                     headers.setdefault("Nats-Msg-Id", str(row["event_id"]))
                     await publisher.publish(row["subject"], row["payload"], headers)
             await publisher.kept(_ACK_WITHIN)
-        except BaseException as failed:
-            error = type(failed).__name__
+        except BaseException as error:
+            for send in sends:
+                spans.failed(send, type(error).__name__)
             raise
         finally:
-            for row, caused in traced:
-                destination = template(row["subject"])
-                caused.record(f"send {destination}", SpanKind.PRODUCER, began, _about(row, destination), error)
+            for send in sends:
+                send.end()
 
     async def _keep_house(self, connection: asyncpg.Connection) -> None:
         for name, expired in _EXPIRED.items():

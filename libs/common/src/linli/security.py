@@ -16,7 +16,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from opentelemetry import trace
 
-from linli import telemetry, units
+from linli import spans, telemetry, units
 from linli.db import Scope
 from linli.problems import Forbidden, OutsideScope, Unauthorized, Unavailable
 
@@ -274,7 +274,7 @@ async def principal(
         raise Unauthorized(reason="there is none (缺少令牌)")
     tokens: Tokens = request.app.state.tokens
     found = await tokens.verify(credentials.credentials)
-    trace.get_current_span().set_attribute(telemetry.DISTRICT, found.district)
+    trace.get_current_span().set_attribute(spans.DISTRICT, found.district)
     telemetry.about(unit=found.unit, subject=_subject(request))
     return found
 

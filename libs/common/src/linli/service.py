@@ -14,6 +14,7 @@ from linli.caching import NotKept
 from linli.clockwork import Clockwork
 from linli.consumer import consuming
 from linli.db import BY_SCOPE, Scope, create_engine, create_sessions, transaction
+from linli.direct import Direct
 from linli.events import Event
 from linli.idempotency import Claim, Router, Safe
 from linli.inbox import Subscriptions
@@ -27,6 +28,7 @@ from linli.timers import Timers
 from linli.units import UnitCode
 
 __all__ = [
+    "DirectTransaction",
     "DistrictTransaction",
     "OwnTransaction",
     "PublicWithin",
@@ -68,9 +70,21 @@ async def _own(request: Request, caller: Caller) -> AsyncIterator[AsyncSession]:
         yield session
 
 
+async def _direct(request: Request, caller: Caller) -> AsyncIterator[Direct]:
+    key = request.headers.get("idempotency-key")
+    if key:
+        await request.body()  # as above
+    async with Direct(request.app.state.sessions, caller.scope) as database:
+        if key:
+            request.state.claim = await Claim.of(database, request, caller, key)
+        yield database
+
+
 # scope="function": since FastAPI 0.118 a commit after the response was sent would answer 201 for what failed.
 Transaction = Annotated[AsyncSession, Depends(_scoped, scope="function")]
 """The request's transaction, seeing what the caller's token covers; commits before the answer leaves."""
+DirectTransaction = Annotated[Direct, Depends(_direct, scope="function")]
+"""The same without a session, for a POST that comes by the hundred a second."""
 OwnTransaction = Annotated[AsyncSession, Depends(_own, scope="function")]
 """The same, seeing only what is the caller's own, whatever the role."""
 
@@ -187,6 +201,7 @@ def service(  # noqa: PLR0913 what a service is made of
         redoc_url=None,
         separate_input_output_schemas=False,
         responses=openapi.PROBLEM,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # linli.requests does it for less
     )
     app.add_middleware(BodyLimit, larger=larger)
     app.add_middleware(HeadAsGet)

@@ -9,9 +9,10 @@ from linli.etags import set_etag
 from linli.paging import Paging
 from linli.schemas import Paged
 from linli.security import Principal, require
-from linli.service import Router, Transaction, Within
+from linli.service import DirectTransaction, Router, Transaction, Within
 from tickets.models.moves import Level, State
 from tickets.models.tickets import Entry, Source, Ticket
+from tickets.operations import intake
 from tickets.operations import tickets as operations
 from tickets.schemas.tickets import Category, EntryOut, TicketOpen, TicketOut, TicketSeen
 
@@ -21,12 +22,12 @@ router = Router(prefix="/tickets/v1", tags=["tickets"])
 @router.post("/tickets", status_code=201)
 async def open_ticket(
     body: TicketOpen,
-    session: Transaction,
+    database: DirectTransaction,
     caller: Annotated[Principal, require("tickets.open")],
     response: Response,
 ) -> TicketOut:
     """Report something (上报): opens a ticket for a place."""
-    ticket = await operations.open_ticket(session, caller, **dict(body))
+    ticket = await intake.open_ticket(database, caller, **dict(body))
     response.headers["Location"] = f"/tickets/v1/tickets/{ticket.id}"
     return answer(ticket, response)
 

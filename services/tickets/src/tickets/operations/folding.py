@@ -16,8 +16,8 @@ from linli.security import Principal
 from tickets.models.categories import Visibility
 from tickets.models.moves import Clock, Move, Outcome, State
 from tickets.models.tickets import Follower, Ticket
-from tickets.operations.rules import rules_of
-from tickets.operations.tickets import enter, note_ticket, take_in
+from tickets.operations.intake import take_in
+from tickets.operations.tickets import enter, note_ticket
 
 NEAR: Final = 0.0018
 """Degrees of latitude in 200 m."""
@@ -156,7 +156,6 @@ async def split_ticket(
     """
     ticket.move(Move.SPLIT, caller)
     ticket.stop(Clock)
-    rules = await rules_of(session, ticket.district)
     made = [Ticket(id=uuid7(), unit=ticket.unit, parent=ticket.id, **part) for part in parts]
     await enter(session, ticket, Move.SPLIT, caller.id, note, parts=[str(part.id) for part in made])
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
@@ -172,5 +171,5 @@ async def split_ticket(
         ),
     )
     for part in made:
-        await take_in(session, part, rules, caller.id)
+        await take_in(session, part, caller.id)
     return made

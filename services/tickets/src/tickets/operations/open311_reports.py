@@ -29,7 +29,8 @@ from tickets.models.tickets import Entry, Ticket
 from tickets.operations import open311
 from tickets.operations import open311_services as services
 from tickets.operations.endings import close_ticket, reopen_ticket
-from tickets.operations.tickets import find_ticket, note_ticket, open_ticket
+from tickets.operations.intake import open_ticket
+from tickets.operations.tickets import find_ticket, note_ticket
 from tickets.schemas.open311 import Status
 
 _TITLE: Final = 60

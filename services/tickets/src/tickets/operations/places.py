@@ -11,7 +11,7 @@ from linli.problems import NotFound
 from linli.security import Principal
 from tickets.models.places import Place
 from tickets.models.tickets import Ticket
-from tickets.operations.tickets import open_ticket
+from tickets.operations.intake import open_ticket
 
 
 async def make_place(  # noqa: PLR0913 a place is these facts
