@@ -18,9 +18,9 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import AsyncAdaptedQueuePool
-from sqlalchemy.util.queue import AsyncAdaptedQueue, Empty
 
 from linli import units
+from linli.fair import Fair
 from linli.models import KnownUnit
 from linli.problems import Forbidden, UnknownUnit
 from linli.settings import Essentials
@@ -186,21 +186,10 @@ def _apply_scope(session: Session, _: SessionTransaction, connection: Connection
     connection.connection.driver_connection.scope = beginning(scope)  # type: ignore[union-attr]
 
 
-class _Queue(AsyncAdaptedQueue[Any]):
-    """Waits for a connection only when there is none: a wait costs a task even if it is over at once."""
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401, FBT001, FBT002 as it is called
-        """Give a connection."""
-        try:
-            return self.get_nowait()
-        except Empty:
-            return super().get(block, timeout)
-
-
 class Pool(AsyncAdaptedQueuePool):
     """The pool of a service's connections to one server."""
 
-    _queue_class = _Queue
+    _queue_class = Fair
 
 
 def _still_there(connection: AdaptedConnection, *_: object) -> None:

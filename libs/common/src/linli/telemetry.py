@@ -132,7 +132,8 @@ def trace_id() -> str | None:
 def _record(service: str, settings: Settings) -> None:
     # The host is the container or pod: each of several has series of its own.
     instance = socket.gethostname()
-    resource = Resource.create({"service.name": service, "service.namespace": "linli", "service.instance.id": instance})
+    about = Resource.create({"service.name": service, "service.namespace": "linli", "service.instance.id": instance})
+    resource = _Process(about.attributes, about.schema_url)
     sampler = ParentBased(_Roots(settings.trace_ratio))
     traces = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
@@ -157,6 +158,14 @@ def _record(service: str, settings: Settings) -> None:
         atexit.register(_end, meters.shutdown)
     trace.set_tracer_provider(traces)
     atexit.register(_end, traces.shutdown)
+
+
+class _Process(Resource):
+    """What spans come from: the one of this process, which the exporter looks up for each span."""
+
+    def __hash__(self) -> int:
+        """Tell it from others by what it is; the SDK writes all of it down as JSON each time."""
+        return id(self)
 
 
 def _end(shutdown: Callable[[], None]) -> None:

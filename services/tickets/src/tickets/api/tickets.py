@@ -1,4 +1,4 @@
-"""Routes of tickets: taken in, listed, read, and given to somebody."""
+"""Routes of tickets: listed, read, and given to somebody."""
 
 from typing import Annotated
 from uuid import UUID
@@ -9,27 +9,13 @@ from linli.etags import set_etag
 from linli.paging import Paging
 from linli.schemas import Paged
 from linli.security import Principal, require
-from linli.service import DirectTransaction, Router, Transaction, Within
+from linli.service import Router, Transaction, Within
 from tickets.models.moves import Level, State
 from tickets.models.tickets import Entry, Source, Ticket
-from tickets.operations import intake
 from tickets.operations import tickets as operations
-from tickets.schemas.tickets import Category, EntryOut, TicketOpen, TicketOut, TicketSeen
+from tickets.schemas.tickets import Category, EntryOut, TicketOut, TicketSeen
 
 router = Router(prefix="/tickets/v1", tags=["tickets"])
-
-
-@router.post("/tickets", status_code=201)
-async def open_ticket(
-    body: TicketOpen,
-    database: DirectTransaction,
-    caller: Annotated[Principal, require("tickets.open")],
-    response: Response,
-) -> TicketOut:
-    """Report something (上报): opens a ticket for a place."""
-    ticket = await intake.open_ticket(database, caller, **dict(body))
-    response.headers["Location"] = f"/tickets/v1/tickets/{ticket.id}"
-    return answer(ticket, response)
 
 
 @router.get("/tickets")

@@ -16,7 +16,7 @@ from linli.security import Principal
 from tickets.models.categories import Visibility
 from tickets.models.moves import Clock, Move, Outcome, State
 from tickets.models.tickets import Follower, Ticket
-from tickets.operations.intake import take_in
+from tickets.operations.intake import Report, take_in
 from tickets.operations.tickets import enter, note_ticket
 
 NEAR: Final = 0.0018
@@ -144,7 +144,7 @@ async def _follow(session: AsyncSession, ticket: Ticket, into: Ticket) -> None:
 
 async def split_ticket(
     session: AsyncSession, caller: Principal, ticket: Ticket, parts: Sequence[dict[str, Any]], note: str | None
-) -> list[Ticket]:
+) -> list[Report]:
     """Split a ticket into parts (拆单), each a ticket of its own; it is resolved when all of them have ended.
 
     Whoever splits it is the parts' reporter: of the whole its own one is asked.
@@ -156,7 +156,7 @@ async def split_ticket(
     """
     ticket.move(Move.SPLIT, caller)
     ticket.stop(Clock)
-    made = [Ticket(id=uuid7(), unit=ticket.unit, parent=ticket.id, **part) for part in parts]
+    made = [Report(unit=ticket.unit, parent=ticket.id, reporter=caller.id, **part) for part in parts]
     await enter(session, ticket, Move.SPLIT, caller.id, note, parts=[str(part.id) for part in made])
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
     await publish(
@@ -171,5 +171,5 @@ async def split_ticket(
         ),
     )
     for part in made:
-        await take_in(session, part, caller.id)
+        await take_in(session, part)
     return made

@@ -1,8 +1,10 @@
 """Taking in reports (受理): what is asked for most, so a ticket, its trail, clocks and event are one statement."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, ClassVar, Final, TypedDict, Unpack
 from uuid import UUID
 
 import asyncpg
@@ -16,11 +18,14 @@ from linli.problems import Conflict, Forbidden, UnknownUnit, Unprocessable
 from linli.security import Principal
 from linli.telemetry import trace_id
 from tickets.models.categories import check_answers
+from tickets.models.clocks import running
 from tickets.models.moves import Clock, Level, Move, State
-from tickets.models.tickets import Source, Ticket
+from tickets.models.tickets import Source, handler_of
 from tickets.operations.rules import Rules, hold_rules, known_rules, rules_of
 
 _CLOCKS: Final = (Clock.ANSWER, Clock.SOLVE)
+_CLOCK_NAMES: Final = [clock.value for clock in _CLOCKS]
+_LEVELS: Final = list(Level)
 _COLUMNS: Final = (
     "district",
     "id",
@@ -77,6 +82,87 @@ class ReferenceTaken(Conflict):
     detail_zh = "来源 {source} 的编号 {reference} 已有工单。"
 
 
+@dataclass(kw_only=True, slots=True)
+class Report:
+    """A ticket as it begins, before it has a row: what was reported, and what its category says of it.
+
+    Attributes:
+        parent: the ticket that it is a part of, whose form was asked already.
+    """
+
+    unit: int
+    title: str
+    description: str
+    category: str
+    reporter: UUID
+    source: str = Source.APP.value
+    reference: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    subject_kind: str | None = None
+    subject: str | None = None
+    answers: dict[str, Any] | None = None
+    parent: UUID | None = None
+    department: str | None = None
+    id: UUID = field(default_factory=uuid7)
+    level: str = field(init=False)
+    visibility: str = field(init=False)
+    opened_at: datetime = field(init=False)
+    answer_due_at: datetime = field(init=False)
+    solve_due_at: datetime = field(init=False)
+    clocks: dict[str, Any] = field(init=False)
+    version: int = field(default=1, init=False)
+    state: ClassVar = State.OPEN.value
+    confirmed: ClassVar = False
+    reopened: ClassVar = 0
+    followers: ClassVar = 0
+    assignee: ClassVar = None
+    resolved_by: ClassVar = None
+    rating: ClassVar = None
+    outcome: ClassVar = None
+    folded_into: ClassVar = None
+    level_due_at: ClassVar = None
+    confirm_due_at: ClassVar = None
+    resolved_at: ClassVar = None
+    closed_at: ClassVar = None
+
+    @property
+    def district(self) -> int:
+        """The tenant."""
+        return units.district(self.unit)
+
+    @property
+    def handler(self) -> int:
+        """The unit that answers for it (承办单位)."""
+        return handler_of(self.unit, self.level)
+
+    def begin(self, rules: Rules) -> None:
+        """Give it what its category says; a department that it is for already stays.
+
+        Raises:
+            Unprocessable: 422, for a category out of use, or answers that its form does not ask for.
+        """
+        kind = rules.kind(self.category)
+        if not kind.active:
+            raise Unprocessable(errors=[_CATEGORY])
+        if self.parent is None:
+            check_answers(kind, self.answers)
+        self.level = max(Level(kind.level), Level.of(self.unit), key=_LEVELS.index).value
+        self.department = self.department or kind.department
+        self.visibility = kind.visibility
+        self.opened_at = datetime.now(UTC)
+        self.clocks = {clock.value: running(kind.minutes[clock], self.opened_at) for clock in _CLOCKS}
+        self.answer_due_at, self.solve_due_at = (
+            rules.calendar.due_after(self.opened_at, kind.minutes[clock]) for clock in _CLOCKS
+        )
+
+    def row(self) -> Iterator[object]:
+        """Give the values of its row, in the order of the statement."""
+        for name in _COLUMNS:
+            value = getattr(self, name)
+            yield json.dumps(value) if name in _JSON and value is not None else value
+
+
 class Particulars(TypedDict, total=False):
     """What a report may say besides.
 
@@ -106,7 +192,7 @@ async def open_ticket(  # noqa: PLR0913 a report is these facts
     description: str,
     category: str,
     **particulars: Unpack[Particulars],
-) -> Ticket:
+) -> Report:
     """Take in a report (上报).
 
     Raises:
@@ -119,83 +205,56 @@ async def open_ticket(  # noqa: PLR0913 a report is these facts
     caller.must_cover(unit)
     if particulars.get("source") in {Source.HOTLINE, Source.PATROL} and caller.scope.role == "linli_person":
         raise Forbidden(permission="tickets.resolve")
-    ticket = Ticket(unit=unit, title=title, description=description, category=category, **particulars)
-    await take_in(database, ticket, caller.id)
-    return ticket
+    report = Report(
+        unit=unit, title=title, description=description, category=category, reporter=caller.id, **particulars
+    )
+    await take_in(database, report)
+    return report
 
 
-async def take_in(database: Database, ticket: Ticket, reporter: UUID) -> None:
-    """Begin a ticket's life, as its category lays down; what is set already stays.
+async def take_in(database: Database, report: Report) -> None:
+    """Begin a ticket's life, as its category lays down.
 
     Raises:
         UnknownUnit: 422, for a unit that this service has not been told of, or that is no longer in use.
         Unprocessable: 422, for a category out of use, or answers that its form does not ask for.
         ReferenceTaken: 409.
     """
-    district = units.district(ticket.unit)
+    district = units.district(report.unit)
     await hold_rules(database, district)
     revision, rules = known_rules(district)
-    asked = ticket.department
     try:
-        _begin(ticket, rules, reporter)
-        kept = await _keep(database, ticket, revision)
+        report.begin(rules)
+        kept = await _keep(database, report, revision)
     except Unprocessable:  # by what was in force when it was last read
         kept = _BY_OLD_RULES
     if not kept["current"]:
-        rules = await rules_of(database, district)
-        ticket.department, ticket.clocks = asked, None
-        _begin(ticket, rules, reporter)
-        kept = await _keep(database, ticket, known_rules(district)[0])
+        report.begin(await rules_of(database, district))
+        kept = await _keep(database, report, known_rules(district)[0])
     if not kept["known"]:
-        raise UnknownUnit(unit=units.short(ticket.unit))
+        raise UnknownUnit(unit=units.short(report.unit))
     outbox.told(database)
-
-
-def _begin(ticket: Ticket, rules: Rules, reporter: UUID) -> None:
-    """Give a ticket what its category says."""
-    kind = rules.kind(ticket.category)
-    if not kind.active:
-        raise Unprocessable(errors=[_CATEGORY])
-    if ticket.parent is None:  # what its form asks was asked of the whole
-        check_answers(kind, ticket.answers)
-    ticket.district = units.district(ticket.unit)
-    ticket.id = ticket.id or uuid7()
-    ticket.state = State.OPEN.value
-    ticket.level = max(Level(kind.level), Level.of(ticket.unit), key=list(Level).index).value
-    ticket.department = ticket.department or kind.department
-    ticket.visibility = kind.visibility
-    ticket.reporter = reporter
-    ticket.source = ticket.source or Source.APP.value
-    ticket.opened_at = datetime.now(UTC)
-    for clock in _CLOCKS:
-        ticket.run(clock, kind.minutes[clock], ticket.opened_at, rules.calendar)
-    ticket.confirmed, ticket.reopened, ticket.followers, ticket.version = False, 0, 0, 1
 
 
 _BY_OLD_RULES: Final = {"current": False}
 _CATEGORY: Final = {"pointer": "#/category", "detail": "this category is out of use", "detail_zh": "该类别已停用"}
 
 
-async def _keep(database: Database, ticket: Ticket, revision: UUID | None) -> Row:
+async def _keep(database: Database, report: Report, revision: UUID | None) -> Row:
     opened = TicketOpened(
-        ticket=ticket.id,
-        unit=ticket.unit,
-        sequence=ticket.version,
-        reporter=ticket.reporter,
-        category=ticket.category,
-        parent=ticket.parent,
-    )
-    columns = (
-        json.dumps(value) if name in _JSON and (value := getattr(ticket, name)) is not None else getattr(ticket, name)
-        for name in _COLUMNS
+        ticket=report.id,
+        unit=report.unit,
+        sequence=report.version,
+        reporter=report.reporter,
+        category=report.category,
+        parent=report.parent,
     )
     entry = (uuid7(), Move.OPEN.value, trace_id())
+    values = (*report.row(), revision, *entry, _CLOCK_NAMES, *outbox.parcel(opened))
     try:
-        (kept,) = await fetch(
-            database, _TAKE_IN, *columns, revision, *entry, [clock.value for clock in _CLOCKS], *outbox.parcel(opened)
-        )
+        (kept,) = await fetch(database, _TAKE_IN, *values)
     except (asyncpg.UniqueViolationError, IntegrityError) as error:
         if "uq_ticket_reference" in str(error):
-            raise ReferenceTaken(source=ticket.source, reference=ticket.reference) from error
+            raise ReferenceTaken(source=report.source, reference=report.reference) from error
         raise
     return kept

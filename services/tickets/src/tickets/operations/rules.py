@@ -28,7 +28,11 @@ _SHARED: Final = f"SELECT pg_advisory_xact_lock_shared({_LOCK}, $1)"
 _ALONE: Final = text(f"SELECT pg_advisory_xact_lock({_LOCK}, :district)")
 _REVISION: Final = "SELECT revision FROM district_rules WHERE district = $1"
 _DAYS: Final = "SELECT day, working FROM work_calendar WHERE district = $1"
-_CATEGORIES: Final = f"SELECT {', '.join(Category.__table__.columns.keys())} FROM category WHERE district = $1"  # noqa: S608 of constants
+# The form as text: the driver and SQLAlchemy read JSON in different ways.
+_COLUMNS: Final = ", ".join(
+    "form::text AS form" if column.key == "form" else column.key for column in Category.__table__.c
+)
+_CATEGORIES: Final = f"SELECT {_COLUMNS} FROM category WHERE district = $1"  # noqa: S608 of constants
 
 
 @dataclass(frozen=True)
