@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 from uuid import UUID
 
 import asyncpg
@@ -182,8 +182,14 @@ class Driver(asyncpg.Connection):  # type: ignore[misc]  # it ships no types
 
 
 def _apply_scope(session: Session, _: SessionTransaction, connection: Connection) -> None:
-    scope: Scope = session.info["scope"]
-    connection.connection.driver_connection.scope = beginning(scope)  # type: ignore[union-attr]
+    driver = cast("Driver", connection.connection.driver_connection)
+    driver.scope = beginning(session.info["scope"])
+    session.info["driver"] = driver
+
+
+def _let_go(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop("driver", None)
 
 
 class Pool(AsyncAdaptedQueuePool):
@@ -228,6 +234,7 @@ class ScopedSession(Session):
 
 
 event.listen(ScopedSession, "after_begin", _apply_scope)
+event.listen(ScopedSession, "after_transaction_end", _let_go)
 
 
 def async_url(url: str) -> str:

@@ -9,6 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
 import asyncpg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import spans
@@ -81,17 +83,23 @@ class Direct:
         if not self._begun:
             self._begun = True
             await self._driver.execute(self._beginning)
-        span = begin_span(statement)
-        try:
-            rows: Sequence[Row] = await self._driver.fetch(statement, *values)
-        except asyncpg.PostgresError as error:
-            if span:
-                spans.failed(span, type(error).__name__)
-            raise
-        finally:
-            if span:
-                span.end()
-        return rows
+        return await _run(self._driver, statement, values)
+
+
+async def _run(driver: Driver, statement: str, values: Sequence[object]) -> Sequence[Row]:
+    span = begin_span(statement)
+    try:
+        rows: Sequence[Row] = await driver.fetch(statement, *values)
+    except asyncpg.PostgresError as error:
+        if span:
+            spans.failed(span, type(error).__name__)
+        # As SQLAlchemy says it: what comes as the driver says it is an error of the way to the database.
+        kind = IntegrityError if isinstance(error, asyncpg.IntegrityConstraintViolationError) else DBAPIError
+        raise kind(statement, None, error, hide_parameters=True) from error
+    finally:
+        if span:
+            span.end()
+    return rows
 
 
 Database: TypeAlias = AsyncSession | Direct
@@ -99,12 +107,23 @@ Database: TypeAlias = AsyncSession | Direct
 
 
 async def fetch(database: Database, statement: str, *values: object) -> Sequence[Row]:
-    """Run a statement of the driver (`$1`) in a session's transaction or a direct one, and give its rows."""
+    """Run a statement of the driver (`$1`) in a session's transaction or a direct one, and give its rows.
+
+    What the session has changed and not flushed is not seen by it.
+
+    Raises:
+        DBAPIError: when the database refuses it, as of a session's own statements.
+    """
     if isinstance(database, Direct):
         return await database.fetch(statement, *values)
-    connection = await database.connection()
-    result = await connection.exec_driver_sql(statement, values)
-    return cast("Sequence[Row]", result.mappings().all()) if result.returns_rows else ()
+    driver: Driver | None = database.info.get("driver")
+    if driver is None or not driver.is_in_transaction():
+        await database.execute(_BEGIN)  # the session takes a connection and begins with its first statement
+        driver = cast("Driver", database.info["driver"])
+    return await _run(driver, statement, values)
+
+
+_BEGIN: Final = text("SELECT 1")
 
 
 async def fetchrow(database: Database, statement: str, *values: object) -> Row | None:

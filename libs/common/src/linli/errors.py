@@ -129,8 +129,8 @@ def _methods(request: Request) -> list[str]:
     return ["HEAD", *found] if "GET" in found else found
 
 
-_PASSING: Final = ("08", "28", "3D", "53", "57P", "57014", "40001", "40P01", "55P03", "25006", "25P03")
-"""SQLSTATEs of a database that is away, full, starting, too slow, in another's way, or lets nobody in: try again."""
+_PASSING: Final = ("08", "53", "57P", "57014", "40001", "40P01", "55P03", "25006", "25P03")
+"""SQLSTATEs of a database that is away, full, starting, too slow or in another's way: try again."""
 _NOT_STORABLE: Final = ("22000", "22003", "22021", "22P05")
 """SQLSTATEs of a parameter that the driver refuses, a number out of range, and characters that are none."""
 _DatabaseError: TypeAlias = (
@@ -144,9 +144,9 @@ def of_database(error: _DatabaseError) -> Problem:
     state = str(getattr(cause, "sqlstate", None) or "")
     if state in _NOT_STORABLE:
         return NotStorable()
-    # What has no state does not come from a statement but from the way to the database. A statement prepared before a
-    # migration is no longer good, and prepared anew the next time.
-    on_the_way = not state or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    # What does not come from a statement comes from the way to the database. A statement prepared before a migration
+    # is no longer good, and prepared anew the next time.
+    on_the_way = not isinstance(error, DBAPIError) or error.connection_invalidated or not state
     if on_the_way or state.startswith(_PASSING) or isinstance(cause, asyncpg.exceptions.InvalidCachedStatementError):
         return Unavailable()
     if state == "42501":
@@ -160,7 +160,7 @@ def of_database(error: _DatabaseError) -> Problem:
 
 def _cause(error: Exception) -> BaseException:
     """Give the driver's error that SQLAlchemy has wrapped."""
-    return (error.orig and error.orig.__cause__) or error if isinstance(error, DBAPIError) else error
+    return ((error.orig and error.orig.__cause__) or error.orig or error) if isinstance(error, DBAPIError) else error
 
 
 def _note(level: int, error: Exception) -> None:

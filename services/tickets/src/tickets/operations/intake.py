@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, TypedDict, Unpack
 from uuid import UUID
 
-import asyncpg
 from sqlalchemy.exc import IntegrityError
 
 from linli import outbox, units
@@ -253,8 +252,8 @@ async def _keep(database: Database, report: Report, revision: UUID | None) -> Ro
     values = (*report.row(), revision, *entry, _CLOCK_NAMES, *outbox.parcel(opened))
     try:
         (kept,) = await fetch(database, _TAKE_IN, *values)
-    except (asyncpg.UniqueViolationError, IntegrityError) as error:
-        if "uq_ticket_reference" in str(error):
+    except IntegrityError as error:
+        if "uq_ticket_reference" in str(error.orig):
             raise ReferenceTaken(source=report.source, reference=report.reference) from error
         raise
     return kept

@@ -1,14 +1,17 @@
 """Use cases of tickets: found, given to somebody, and talked about; each inside the caller's transaction."""
 
+import json
 from datetime import UTC, datetime
-from typing import Final, cast
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, Table, insert, select, tuple_
+from sqlalchemy import Select, bindparam, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
+from linli.direct import fetch
 from linli.events.tickets import TicketAnswered, TicketNoted, TicketWaiting
+from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
@@ -21,15 +24,19 @@ LATE: Final = (Clock.ANSWER, Clock.SOLVE, Clock.STREET, Clock.DISTRICT)
 """The clocks that make a ticket overdue."""
 
 
+# Made once: to put one together and find it among those that were compiled costs as much as to run it.
+_ONE: Final = select(Ticket).where(Ticket.id == bindparam("id"))
+# Its key never changes, so that what refers to it may come meanwhile: an entry, another part of the same whole.
+_TO_CHANGE: Final = _ONE.with_for_update(key_share=True)
+
+
 async def find_ticket(session: AsyncSession, ticket_id: UUID, *, to_change: bool = False) -> Ticket:
     """Read a ticket; `to_change` locks it until the transaction ends.
 
     Raises:
         NotFound: 404.
     """
-    statement = select(Ticket).where(Ticket.id == ticket_id)
-    # Its key never changes, so that what refers to it may come meanwhile: an entry, another part of the same whole.
-    ticket = await session.scalar(statement.with_for_update(key_share=True) if to_change else statement)
+    ticket = await session.scalar(_TO_CHANGE if to_change else _ONE, {"id": ticket_id})
     if ticket is None:
         raise NotFound(kind="ticket", id=str(ticket_id))
     return ticket
@@ -145,22 +152,13 @@ async def enter(
         facts: ids, codes and numbers that belong to it.
     """
     await session.flush()
-    entry = {
-        "district": ticket.district,
-        "unit": ticket.unit,
-        "ticket_id": ticket.id,
-        "reporter": ticket.reporter,
-        "sequence": ticket.version,
-        "move": move.value,
-        "state": ticket.state,
-        "facts": facts or None,
-        "actor": actor,
-        "note": note,
-        "trace_id": trace_id(),
-        "at": datetime.now(UTC),
-    }
-    await session.execute(_ENTER, entry)
+    now = datetime.now(UTC)
+    whose = (ticket.district, uuid7(), ticket.unit, ticket.id, ticket.reporter)
+    what = (ticket.version, move.value, ticket.state, json.dumps(facts) if facts else None, actor, note)
+    await fetch(session, _ENTER, *whose, *what, trace_id(), now)
 
 
-# Of the table, not of the class: nobody reads it back here, and each step writes one.
-_ENTER: Final = insert(cast("Table", Entry.__table__))
+_ENTER: Final = (
+    "INSERT INTO ticket_entry (district, id, unit, ticket_id, reporter, sequence, move, state, facts, actor, note,"
+    " trace_id, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+)
