@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from linli import audit, bootstrap
 from linli.audit import AuditBroken, Verified
-from linli.db import Driver, Scope, Sessions, async_url, create_sessions, transaction
+from linli.db import Scope, Sessions, async_url, create_sessions, transaction
+from linli.driver import Driver
 from linli.security import Principal
 
 ADA, BEN = uuid4(), uuid4()

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from linli import bootstrap, crypto
 from linli.crypto import BadMasterKey, DistrictKeys, Field, Keyring, MasterKeys, NotDecryptable
-from linli.db import Driver, Scope, Sessions, async_url, create_sessions, transaction
+from linli.db import Scope, Sessions, async_url, create_sessions, transaction
+from linli.driver import Driver
 
 PHONE = Field("resident", "phone", crypto.phone_digits)
 ID_NUMBER = Field("resident", "id_number", crypto.id_number_form)

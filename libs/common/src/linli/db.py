@@ -12,15 +12,12 @@ from functools import lru_cache
 from typing import Any, Final, Self, cast
 from uuid import UUID
 
-import asyncpg
-from sqlalchemy import AdaptedConnection, Connection, Engine, event, exists, select
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy import Connection, Engine, event, exists, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
-from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from linli import units
-from linli.fair import Fair
+from linli.driver import Driver, Pool, still_there
 from linli.models import KnownUnit
 from linli.problems import Forbidden, UnknownUnit
 from linli.settings import Essentials
@@ -55,6 +52,8 @@ class Scope:
         person: who acts; a resident's own rows are his by this id.
         called: whether of the range only what this person was called to is his business (部门人员); a service that
             calls people keeps the rest from him.
+        keeps_plans: whether the server may plan a statement once for all times: only where all of them reach as far,
+            as a plan that was made for a street may be 240 times slower for a district.
     """
 
     role: str
@@ -63,6 +62,7 @@ class Scope:
     grids: tuple[int, ...] = ()
     person: UUID = NOBODY
     called: bool = False
+    keeps_plans: bool = False
 
     @classmethod
     def of_unit(cls, unit: int, person: UUID = NOBODY, *, called: bool = False) -> Self:
@@ -73,7 +73,7 @@ class Scope:
     @classmethod
     def of_district(cls, district: int) -> Self:
         """See one district, the scope of a subscriber; district 0 is the platform's own rows, not everybody's."""
-        return cls("linli_scoped", *_range(district))
+        return cls("linli_scoped", *_range(district), keeps_plans=True)
 
     @classmethod
     def of_grids(cls, grids: tuple[int, ...], district: int, person: UUID) -> Self:
@@ -93,12 +93,17 @@ class Scope:
     def within(self, unit: int) -> Self:
         """See no more than this unit of it; whether it lies in the scope was asked before."""
         lo, hi = units.span(unit)
-        return replace(self, lo=lo, hi=hi)
+        return replace(self, lo=lo, hi=hi, keeps_plans=False)
+
+    @property
+    def district(self) -> int:
+        """The district that it begins in: the one, unless it is wide."""
+        return self.lo // _DISTRICT
 
     @property
     def wide(self) -> bool:
         """Whether it reaches beyond one district: the platform's own operators see all."""
-        return self.lo // _DISTRICT != self.hi // _DISTRICT
+        return self.district != self.hi // _DISTRICT
 
 
 def server_of(scope: Scope, shards: Shards) -> Server:
@@ -109,7 +114,7 @@ def server_of(scope: Scope, shards: Shards) -> Server:
     """
     if shards.addresses and scope.wide:
         raise OneDistrict
-    return shards.of(scope.lo // _DISTRICT)
+    return shards.of(scope.district)
 
 
 def _range(district: int) -> tuple[int, int]:
@@ -126,59 +131,15 @@ def beginning(scope: Scope) -> str:
     if not _ROLE.fullmatch(scope.role):
         raise ValueError(f"{scope.role!r} is no role")
     grids = ",".join(f"{grid:d}" for grid in scope.grids)
+    plans = "; SET LOCAL plan_cache_mode = auto" if scope.keeps_plans else ""
     return (
         f"BEGIN; SET LOCAL ROLE {scope.role}; SET LOCAL app.lo = '{scope.lo:d}'; SET LOCAL app.hi = '{scope.hi:d}';"
         f" SET LOCAL app.grids = '{{{grids}}}'; SET LOCAL app.person = '{UUID(int=scope.person.int)}'"
+        f"{plans}"
     )
 
 
 _ROLE: Final = re.compile("linli_[a-z]+")
-
-
-class _Begun:
-    """A transaction of the driver, as SQLAlchemy begins and ends one, that takes its scope while it begins."""
-
-    def __init__(self, connection: "Driver") -> None:
-        self._connection = connection
-
-    async def start(self) -> None:
-        """Begin; nothing is open after an error."""
-        begin, self._connection.scope = self._connection.scope, _NO_SCOPE
-        try:
-            await self._connection.execute(begin)
-        except BaseException:
-            # Half of it may have been done, so nobody else gets this connection.
-            self._connection.terminate()
-            raise
-
-    async def commit(self) -> None:
-        """Keep it."""
-        await self._connection.execute("COMMIT")
-
-    async def rollback(self) -> None:
-        """Take it back."""
-        await self._connection.execute("ROLLBACK")
-
-
-_NO_SCOPE: Final = "BEGIN"
-
-
-class Driver(asyncpg.Connection):  # type: ignore[misc]  # it ships no types
-    """A connection of the driver.
-
-    Attributes:
-        scope: how its next transaction begins; without a scope it sees nothing.
-    """
-
-    __slots__ = ("scope",)
-
-    def __init__(self, *args: object, **options: object) -> None:
-        super().__init__(*args, **options)
-        self.scope = _NO_SCOPE
-
-    def transaction(self, **_: object) -> _Begun:
-        """Make a transaction; all are as the server's settings say."""
-        return _Begun(self)
 
 
 def _apply_scope(session: Session, _: SessionTransaction, connection: Connection) -> None:
@@ -190,25 +151,6 @@ def _apply_scope(session: Session, _: SessionTransaction, connection: Connection
 def _let_go(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
         session.info.pop("driver", None)
-
-
-class Pool(AsyncAdaptedQueuePool):
-    """The pool of a service's connections to one server."""
-
-    _queue_class = Fair
-
-
-def _still_there(connection: AdaptedConnection, *_: object) -> None:
-    """Refuse a connection that the server has closed, and all that are as old, as it was started anew.
-
-    The driver knows without asking; a question would cost three round trips, and tell no more of a server that hangs.
-
-    Raises:
-        InvalidatePoolError: the pool makes a new one.
-    """
-    if connection.driver_connection.is_closed():
-        raise InvalidatePoolError
-    connection.driver_connection.scope = _NO_SCOPE
 
 
 class ScopedSession(Session):
@@ -265,7 +207,7 @@ def create_engine(settings: Essentials, service: str, server: Server = None) -> 
             },
         },
     )
-    event.listen(engine.sync_engine, "checkout", _still_there)
+    event.listen(engine.sync_engine, "checkout", still_there)
     return engine
 
 

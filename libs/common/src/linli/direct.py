@@ -5,6 +5,7 @@ half of what such a write costs, docs/decisions/0009-fewer-round-trips.md
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
@@ -14,16 +15,14 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import spans
-from linli.db import Driver, Scope, Sessions, beginning, server_of
+from linli.db import Scope, Sessions, beginning, server_of
+from linli.driver import Driver
 from linli.statements import begin_span
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import PoolProxiedConnection
 
 Row: TypeAlias = Mapping[str, Any]
-
-# Its statements find rows by their keys, whatever the scope, so a plan that is made once is as good for all.
-_PLANS: Final = "; SET LOCAL plan_cache_mode = auto"
 
 
 class Direct:
@@ -36,7 +35,8 @@ class Direct:
     def __init__(self, sessions: Sessions, scope: Scope) -> None:
         self._info = sessions.kw["info"]
         self._server = server_of(scope, self._info["shards"])
-        self._beginning = beginning(scope) + _PLANS
+        # Its statements find rows by their keys, so a plan that was made for one reach is as good for any.
+        self._beginning = beginning(replace(scope, keeps_plans=True))
         self._begun = False
         self._pooled: PoolProxiedConnection | None = None
         self.published = False

@@ -25,7 +25,7 @@ LATE: Final = (Clock.ANSWER, Clock.SOLVE, Clock.STREET, Clock.DISTRICT)
 
 
 # Made once: to put one together and find it among those that were compiled costs as much as to run it.
-_ONE: Final = select(Ticket).where(Ticket.id == bindparam("id"))
+_ONE: Final = select(Ticket).where(Ticket.district == bindparam("district"), Ticket.id == bindparam("id"))
 # Its key never changes, so that what refers to it may come meanwhile: an entry, another part of the same whole.
 _TO_CHANGE: Final = _ONE.with_for_update(key_share=True)
 
@@ -36,7 +36,8 @@ async def find_ticket(session: AsyncSession, ticket_id: UUID, *, to_change: bool
     Raises:
         NotFound: 404.
     """
-    ticket = await session.scalar(_TO_CHANGE if to_change else _ONE, {"id": ticket_id})
+    which = {"district": session.info["scope"].district, "id": ticket_id}
+    ticket = await session.scalar(_TO_CHANGE if to_change else _ONE, which)
     if ticket is None:
         raise NotFound(kind="ticket", id=str(ticket_id))
     return ticket
