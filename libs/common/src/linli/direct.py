@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
 import asyncpg
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -117,13 +116,11 @@ async def fetch(database: Database, statement: str, *values: object) -> Sequence
     if isinstance(database, Direct):
         return await database.fetch(statement, *values)
     driver: Driver | None = database.info.get("driver")
-    if driver is None or not driver.is_in_transaction():
-        await database.execute(_BEGIN)  # the session takes a connection and begins with its first statement
-        driver = cast("Driver", database.info["driver"])
-    return await _run(driver, statement, values)
-
-
-_BEGIN: Final = text("SELECT 1")
+    if driver is not None and driver.is_in_transaction():
+        return await _run(driver, statement, values)
+    # The session's first statement: it takes a connection and begins.
+    result = await (await database.connection()).exec_driver_sql(statement, values)
+    return cast("Sequence[Row]", result.mappings().all()) if result.returns_rows else ()
 
 
 async def fetchrow(database: Database, statement: str, *values: object) -> Row | None:
