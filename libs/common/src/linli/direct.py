@@ -7,7 +7,7 @@ half of what such a write costs, docs/decisions/0009-fewer-round-trips.md
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, IntegrityError
