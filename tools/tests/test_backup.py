@@ -30,7 +30,7 @@ from linli_cli.backup import base, contents, segments, take, wal
 from linli_cli.backup.contents import PRIMARY, Receipt, Server
 from linli_cli.backup.lay import Point, into_folder, into_tar, lay
 from linli_cli.backup.opened import Backup
-from linli_cli.backup.places import Place
+from linli_cli.archive.places import Place
 from linli_cli.backup.restore import chosen
 from linli_cli.backup.settle import settle
 from linli_cli.console import Trouble
@@ -79,7 +79,7 @@ async def url() -> AsyncIterator[str]:
 
 @pytest.fixture
 def stores(url: str) -> Stores:
-    return Stores("", MasterKeys(base64.b64encode(bytes(32)).decode()), Shards(), url)
+    return Stores("", MasterKeys(base64.b64encode(bytes(32)).decode()), Shards(), url, "")
 
 
 @pytest.fixture(scope="module")

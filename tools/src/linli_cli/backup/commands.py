@@ -14,7 +14,7 @@ from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores
 from linli_cli.backup import base, contents, take, wal
 from linli_cli.backup.opened import Backup
-from linli_cli.backup.places import Place
+from linli_cli.archive.places import Place
 from linli_cli.console import Trouble, err, out, step
 from linli_cli.district.commands import key
 from linli_cli.home import Home

@@ -5,7 +5,7 @@ from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
-from linli_cli.backup.places import Place
+from linli_cli.archive.places import Place
 from linli_cli.console import Trouble
 
 PRIMARY: Final = "primary"

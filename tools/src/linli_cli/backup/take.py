@@ -22,7 +22,7 @@ from linli_cli.archive.tables import PASSING
 from linli_cli.archive.tape import TapeWriter
 from linli_cli.backup import base, contents
 from linli_cli.backup.contents import PRIMARY, Receipt, Server
-from linli_cli.backup.places import Place
+from linli_cli.archive.places import Place
 from linli_cli.console import Trouble, err, step
 from linli_cli.home import SERVICES, Home
 

@@ -26,7 +26,7 @@ from linli_cli.archive.stores import connected
 from linli_cli.archive.tape import damaged
 from linli_cli.backup import base, segments
 from linli_cli.backup.contents import Server
-from linli_cli.backup.places import Place
+from linli_cli.archive.places import Place
 from linli_cli.backup.take import Source
 from linli_cli.console import Trouble, err
 
