@@ -215,19 +215,23 @@ def put_back(place: Place, key: Key, store: Place, objects: Iterable[Object]) ->
         How many.
 
     Raises:
-        Trouble: when one can be opened by another key only.
+        Trouble: when the key opens none of them.
     """
     count = 0
+    refused: list[Trouble] = []
     for folder, some in files.by_folder(objects):
         there = defaultdict(list)
         for one, _ in _kept(place, folder):
             there[one.name].append(one)
-        count += sum(at_once(partial(_put_back, place, key, store, there), some))
+        count += sum(at_once(partial(_put_back, place, key, store, there, refused), some))
+    if refused and not count:
+        raise refused[0]
     return count
 
 
-def _put_back(place: Place, key: Key, store: Place, there: Mapping[str, list[Kept]], one: Object) -> bool:
-    refused: Trouble | None = None
+def _put_back(  # noqa: PLR0913, PLR0917 from where and to where
+    place: Place, key: Key, store: Place, there: Mapping[str, list[Kept]], refused: list[Trouble], one: Object
+) -> bool:
     for kept in there.get(one.name, ()):
         sealed = place.find(kept.path)
         if sealed is None or not kept.is_well(sealed):
@@ -235,11 +239,9 @@ def _put_back(place: Place, key: Key, store: Place, there: Mapping[str, list[Kep
         try:
             content = key.opened(sealed)
         except Trouble as error:  # of a time when backups were for somebody else
-            refused = error
+            refused.append(error)
             continue
         if one.is_as_large(len(content)):
             store.write(one.name, content)
             return True
-    if refused:
-        raise refused
     return False
