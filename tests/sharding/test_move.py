@@ -105,7 +105,7 @@ async def maps(nats_server: NatsServer, files: str) -> AsyncIterator[tuple[Store
             for service in ("directory", "residents", "tickets"):
                 await settle(before.url(service, district), service, district)
             for ending in ("", THUMBNAIL):
-                before.files().write(object_name(district, FILES[district]) + ending, CONTENT)
+                before.files.write(object_name(district, FILES[district]) + ending, CONTENT)
         yield before, after
 
 
@@ -120,7 +120,7 @@ async def test_a_district_moves_whole_and_leaves_nothing_behind(maps: tuple[Stor
     await export(before, MOVED, archive)
     contents = _verified(archive)
     assert (contents.files.count, contents.files.size, contents.files.lost) == (2, 2 * len(CONTENT), [])
-    store = before.files()
+    store = before.files
     here = {district: store.names(str(district)) for district in (MOVED, STAYS)}
     assert len(here[MOVED]) == len(here[STAYS]) == 2
     await _is_held_against_its_export(before, archive)
@@ -155,7 +155,7 @@ def _verified(archive: io.BytesIO) -> Contents:
 
 async def _is_held_against_its_export(stores: Stores, archive: io.BytesIO) -> None:
     """A photo that was away while others were exported is lost by name, and stops the removal once it is back."""
-    contents, store, name = _verified(archive), stores.files(), object_name(MOVED, FILES[MOVED])
+    contents, store, name = _verified(archive), stores.files, object_name(MOVED, FILES[MOVED])
     assert await changed_since(stores, contents) == []
     store.delete(name)
     assert await changed_since(stores, contents) == ["tickets.LINLI_FILES"]

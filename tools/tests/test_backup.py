@@ -65,7 +65,7 @@ async def url() -> AsyncIterator[str]:
 @pytest.fixture
 def stores(url: str, tmp_path: Path) -> Stores:
     found = Stores("", MasterKeys(base64.b64encode(bytes(32)).decode()), Shards(), url, str(tmp_path / "files"))
-    found.files().write(object_name(310104, FILE), CONTENT)
+    found.files.write(object_name(310104, FILE), CONTENT)
     return found
 
 
@@ -178,7 +178,7 @@ async def test_the_log_is_kept_as_it_is_written_and_laid_beside_the_files(
     home: Home, stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path
 ) -> None:
     [source] = take.sources(stores)
-    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files())
+    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
     receipt = await taken(home, stores, place, key[0])
     server = receipt.server(PRIMARY)
     try:
@@ -233,7 +233,7 @@ async def _nothing_is_reached_without_its_files(
             with pytest.raises(Trouble, match=f"are nowhere: {object_name(310104, file)}"):
                 await _rounds(receiver, lambda: False)
             assert wal.reached(place, system) == reached
-            stores.files().write(object_name(310104, file), CONTENT)
+            stores.files.write(object_name(310104, file), CONTENT)
             await _rounds(receiver, lambda: wal.reached(place, system) != reached)
             assert [name for name in place.names("files") if str(file) in name]
         finally:

@@ -16,7 +16,7 @@ from linli.crypto import MasterKeys
 from linli.models import uuid7
 from linli.shards import Shards
 from linli.testing import Stage
-from linli_cli.archive.files import Object, of_all
+from linli_cli.archive.files import Object
 from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores, connected
@@ -52,6 +52,7 @@ class Tickets:
         assert service == "tickets"
         return [self.url]
 
+    @property
     def files(self) -> Place:
         return self.store
 
@@ -198,8 +199,8 @@ async def test_files_come_back_and_each_that_does_not_is_named(
     place.delete(kept(place, missing)[0])
     tickets.store = Place(str(tmp_path / "restored"), make=True)
     with pytest.raises(Trouble, match="does not open"):
-        files.put_back(place, Key((Identity.generate(),)), tickets.store, await of_all(tickets.stores))
-    assert files.put_back(place, key[1], tickets.store, await of_all(tickets.stores)) == 2
+        await files.put_back(tickets.stores, place, Key((Identity.generate(),)))
+    assert await files.put_back(tickets.stores, place, key[1]) == 2
     assert tickets.store.names() == [photo, photo + THUMBNAIL]
     assert (tickets.store.read(photo), tickets.store.read(photo + THUMBNAIL)) == (b"photo", b"small photo")
     finding = await proof._files(tickets.stores)
@@ -223,17 +224,17 @@ async def test_for_another_recipient_all_is_sent_anew_and_each_key_opens_its_own
     second = await taken(tickets, place, other[0], "linli-2")
     assert second.files
     assert second.files.new == 1
-    for number, (receipt, opens) in enumerate([(first, key[1]), (second, other[1])]):
+    for receipt, opens in ((first, key[1]), (second, other[1])):
         assert files.check(place, receipt, opens) == []
-        store = Place(str(tmp_path / f"restored-{number}"), make=True)
-        assert files.put_back(place, opens, store, [Object(name, 5)]) == 1
-        assert store.read(name) == b"photo"
+        tickets.store = Place(str(tmp_path / receipt.name), make=True)
+        assert await files.put_back(tickets.stores, place, opens) == 1
+        assert tickets.store.read(name) == b"photo"
     older = await tickets.add(b"older")
     list(files.send(place, key[0], tickets.store, [Object(older, 5)]))
-    objects = [Object(name, 5), Object(older, 5)]
-    assert files.put_back(place, other[1], tickets.store, objects) == 1, "the rest comes back all the same"
+    assert await files.put_back(tickets.stores, place, other[1]) == 1, "the rest comes back all the same"
+    await tickets.remove(name)
     with pytest.raises(Trouble, match="does not open"):
-        files.put_back(place, other[1], tickets.store, objects[1:])
+        await files.put_back(tickets.stores, place, other[1])
 
 
 def at(time: datetime) -> UUID:
@@ -275,7 +276,7 @@ async def test_where_files_are_must_be_said_once_there_are_any(
     tickets: Tickets, place: Place, key: tuple[Lock, Key], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = Stores("", MasterKeys(base64.b64encode(bytes(32)).decode()), Shards(), "", "")
-    monkeypatch.setattr(tickets, "files", nowhere.files)
+    monkeypatch.setattr(Tickets, "files", property(lambda _: nowhere.files))
     receipt = await taken(tickets, place, key[0], "linli-1")
     assert receipt.files
     assert receipt.files.count == 0

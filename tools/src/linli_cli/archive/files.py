@@ -1,12 +1,12 @@
 """Photos and files of tickets (附件): which objects rows speak of, and whether they are there.
 
-What no row speaks of was given up while it came, or was removed: a clock of tickets deletes it, and nobody misses it.
+There may be millions, so they come folder by folder, a 256th of a district's at a time. What no row speaks of was given
+up while it came, or was removed: a clock of tickets deletes it, and nobody misses it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 from typing import Final
 from uuid import UUID
 
@@ -18,9 +18,12 @@ from linli_cli.archive.stores import Stores, connected
 FILES: Final = ("tickets", "LINLI_FILES")
 """What the objects are called where rows and messages are counted by service and name."""
 _THERE: Final = "removed_at IS NULL"
+# It is kept by the server once the statement has ended, so no transaction is open while files are sent for hours.
 _ROWS: Final = """
+DECLARE spoken_of CURSOR WITH HOLD FOR
 SELECT district, id, size, width IS NOT NULL AS picture FROM ticket_file
 WHERE {} ORDER BY district, right(id::text, 2), id"""
+_FETCH: Final = "FETCH 10000 FROM spoken_of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Object:
 
     @property
     def folder(self) -> str:
-        """Where it lies, with a 256th of its district's."""
+        """Where it lies."""
         return self.name.rpartition("/")[0]
 
     def is_as_large(self, size: int) -> bool:
@@ -45,62 +48,68 @@ class Object:
         return self.size in {None, size}
 
 
-async def of_district(connection: asyncpg.Connection, district: int) -> list[Object]:
-    """List the objects that a district's rows speak of."""
-    return await _spoken_of(connection, f"{_THERE} AND district = $1", district)
-
-
-async def begun_since(connection: asyncpg.Connection, time: datetime) -> list[Object]:
-    """List the objects that rows speak of and that began to come after a time, which is in their ids (UUID v7)."""
-    return await _spoken_of(connection, f"{_THERE} AND id >= $1", UUID(int=int(time.timestamp() * 1000) << 80))
-
-
-async def of_all(stores: Stores, since: datetime | None = None) -> list[Object]:
-    """List the objects that the rows of all districts speak of.
+async def of_all(stores: Stores, since: datetime | None = None) -> AsyncIterator[list[Object]]:
+    """Give the objects that the rows of all districts speak of, folder by folder.
 
     Args:
         stores: of the platform.
         since: also list those that were removed after this time.
     """
-    found = []
     for url in stores.everywhere("tickets"):
         async with connected(url) as connection:
-            if since:
-                found += await _spoken_of(connection, f"{_THERE} OR removed_at >= $1", since)
-            else:
-                found += await _spoken_of(connection, _THERE)
-    return found
+            which, values = (f"{_THERE} OR removed_at >= $1", (since,)) if since else (_THERE, ())
+            async for some in _spoken_of(connection, which, *values):
+                yield some
 
 
-async def _spoken_of(connection: asyncpg.Connection, which: str, *values: object) -> list[Object]:
+def of_district(connection: asyncpg.Connection, district: int) -> AsyncIterator[list[Object]]:
+    """Give the objects that a district's rows speak of, folder by folder."""
+    return _spoken_of(connection, f"{_THERE} AND district = $1", district)
+
+
+def begun_since(connection: asyncpg.Connection, time: datetime) -> AsyncIterator[list[Object]]:
+    """Give the objects that rows speak of and that began to come after a time, which is in their ids (UUID v7)."""
+    return _spoken_of(connection, f"{_THERE} AND id >= $1", UUID(int=int(time.timestamp() * 1000) << 80))
+
+
+async def _spoken_of(connection: asyncpg.Connection, which: str, *values: object) -> AsyncIterator[list[Object]]:
     from tickets.files import THUMBNAIL  # noqa: PLC0415 slow to load
     from tickets.models.files import object_name  # noqa: PLC0415 as above
 
-    found = []
-    for row in await connection.fetch(_ROWS.format(which), *values):
-        name = object_name(row["district"], row["id"])
-        found.append(Object(name, row["size"]))
-        if row["picture"]:
-            found.append(Object(name + THUMBNAIL, None))
-    return found
+    await connection.execute(_ROWS.format(which), *values)
+    some: list[Object] = []
+    while rows := await connection.fetch(_FETCH):
+        for row in rows:
+            one = Object(object_name(row["district"], row["id"]), row["size"])
+            if some and some[0].folder != one.folder:
+                yield some
+                some = []
+            some.append(one)
+            if row["picture"]:
+                some.append(Object(one.name + THUMBNAIL, None))
+    if some:
+        yield some
+    await connection.execute("CLOSE spoken_of")
 
 
-def by_folder(objects: Iterable[Object]) -> Iterator[tuple[str, list[Object]]]:
-    """Give objects, as they are listed here, by their folders: so many as can be looked for at once."""
-    for folder, some in groupby(objects, lambda one: one.folder):
-        yield folder, list(some)
+def present(store: Place, some: list[Object]) -> dict[str, int]:
+    """Give the sizes of those objects of a folder that are in the store of files, as large as their rows say.
+
+    Args:
+        store: of files.
+        some: of one folder.
+    """
+    sizes = {one.name: one.size for one in store.listing(some[0].folder)}
+    return {one.name: sizes[one.name] for one in some if one.name in sizes and one.is_as_large(sizes[one.name])}
 
 
-def present(store: Place, objects: Iterable[Object]) -> Iterator[tuple[Object, int]]:
-    """Give those objects that are in the store of files, as large as their rows say, with their sizes."""
-    for folder, some in by_folder(objects):
-        sizes = {one.name: one.size for one in store.listing(folder)}
-        for one in some:
-            if one.name in sizes and one.is_as_large(sizes[one.name]):
-                yield one, sizes[one.name]
+def absent(store: Place, some: list[Object]) -> list[str]:
+    """Name those objects of a folder that are not."""
+    there = present(store, some)
+    return [one.name for one in some if one.name not in there]
 
 
-def absent(store: Place, objects: list[Object]) -> list[str]:
-    """Name those objects that are not."""
-    there = {one.name for one, _ in present(store, objects)}
-    return [one.name for one in objects if one.name not in there]
+async def still(spoken_of: AsyncIterator[list[Object]], names: Iterable[str]) -> list[str]:
+    """Name those that rows still speak of: what was removed meanwhile is missed by nobody."""
+    wanted = set(names)
+    return [one.name async for some in spoken_of for one in some if one.name in wanted] if wanted else []

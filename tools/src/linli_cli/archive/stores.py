@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -98,8 +99,9 @@ class Stores:
     def _at(self, service: str, address: str | None) -> str:
         return Shards.at(urlsplit(self._superuser)._replace(path=f"/{service}").geturl(), address)
 
+    @cached_property
     def files(self) -> Place:
-        """Open the store in which tickets keeps photos and files.
+        """The store in which tickets keeps photos and files.
 
         Raises:
             Trouble: when nobody has said where it is, or it can't be opened.

@@ -9,7 +9,6 @@ from typing import Final
 import nats
 import nats.js.errors
 
-from linli_cli.archive.files import of_all
 from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key
 from linli_cli.archive.stores import Stores, connected
@@ -53,7 +52,7 @@ async def proved(
     """
     if kept:
         with step("Photos and files are back", "附件已恢复"):
-            files.put_back(*kept, stores.files(), await of_all(stores))
+            await files.put_back(stores, *kept)
     with step("What somebody has not heard goes out again", "未送达的事件将重新发布"):
         findings = await proof.prove(stores, receipt)
         return await settle(stores), findings

@@ -167,7 +167,7 @@ def wal_(
     home = _home()
     folder = spool or home.root / "wal"
     stores = Stores.of(home)
-    receivers = [wal.Receiver(one, place, lock, folder, stores.files()) for one in take.sources(stores)]
+    receivers = [wal.Receiver(one, place, lock, folder, stores.files) for one in take.sources(stores)]
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda got, _: stopped.append(got))

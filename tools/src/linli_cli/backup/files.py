@@ -9,12 +9,12 @@ import hashlib
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Final, NamedTuple
 
-from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from linli_cli.archive import files
 from linli_cli.archive.files import Object
@@ -81,18 +81,17 @@ class Sent(NamedTuple):
     new: bool = False
 
 
-def send(place: Place, lock: Lock, store: Place, objects: Iterable[Object]) -> Iterator[Sent]:
+def send(place: Place, lock: Lock, store: Place, some: list[Object]) -> Iterator[Sent]:
     """Keep objects, and pass over those that are kept already.
 
     Args:
         place: of backups.
         lock: for whom they are encrypted.
         store: of files.
-        objects: as `archive.files` lists them.
+        some: of one folder.
     """
-    for folder, some in files.by_folder(objects):
-        there = {one.name: one for one, _ in _kept(place, folder) if one.sealed_for == lock.fingerprint}
-        yield from at_once(partial(_send, place, lock, store, there), some)
+    there = {one.name: one for one, _ in _kept(place, some[0].folder) if one.sealed_for == lock.fingerprint}
+    return at_once(partial(_send, place, lock, store, there), some)
 
 
 def _send(place: Place, lock: Lock, store: Place, there: Mapping[str, Kept], one: Object) -> Sent:
@@ -117,8 +116,7 @@ async def take(stores: Stores, place: Place, lock: Lock, name: str, began: datet
         name: of the backup.
         began: when it did; what was removed since is in its databases still.
     """
-    objects = await files.of_all(stores, began)
-    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,}"), TimeElapsedColumn())
     count = new = 0
     nowhere = set()
     with (
@@ -126,15 +124,16 @@ async def take(stores: Stores, place: Place, lock: Lock, name: str, began: datet
         place.writing(contents.list_of(name)) as target,
         gzip.GzipFile(fileobj=target, mode="wb", mtime=0) as lines,
     ):
-        sent = send(place, lock, stores.files(), objects) if objects else ()
-        for one in progress.track(sent, len(objects), description="Files 附件"):
-            if one.kept:
-                lines.write(f"{one.kept}\n".encode())
-                count, new = count + 1, new + one.new
-            else:
-                nowhere.add(one.name)
-    # What was removed meanwhile is missed by nobody.
-    lost = [one.name for one in await files.of_all(stores) if one.name in nowhere] if nowhere else []
+        task = progress.add_task("Files 附件", total=None)
+        async for some in files.of_all(stores, began):
+            for one in send(place, lock, stores.files, some):
+                if one.kept:
+                    lines.write(f"{one.kept}\n".encode())
+                    count, new = count + 1, new + one.new
+                else:
+                    nowhere.add(one.name)
+            progress.advance(task, len(some))
+    lost = await files.still(files.of_all(stores), nowhere)
     return Files(count=count, new=new, sealed_for=lock.fingerprint, sha256=target.sha256, lost=lost)
 
 
@@ -202,14 +201,13 @@ def prune(place: Place, kept: list[Receipt]) -> None:
         pass
 
 
-def put_back(place: Place, key: Key, store: Place, objects: Iterable[Object]) -> int:
-    """Put objects back into the store of files, as far as they are kept, and whole.
+async def put_back(stores: Stores, place: Place, key: Key) -> int:
+    """Put the objects that restored rows speak of back into the store of files, as far as they are kept, and whole.
 
     Args:
+        stores: of the platform.
         place: of backups.
         key: opens them.
-        store: of files.
-        objects: those that restored rows speak of.
 
     Returns:
         How many.
@@ -219,11 +217,11 @@ def put_back(place: Place, key: Key, store: Place, objects: Iterable[Object]) ->
     """
     count = 0
     refused: list[Trouble] = []
-    for folder, some in files.by_folder(objects):
+    async for some in files.of_all(stores):
         there = defaultdict(list)
-        for one, _ in _kept(place, folder):
+        for one, _ in _kept(place, some[0].folder):
             there[one.name].append(one)
-        count += sum(at_once(partial(_put_back, place, key, store, there, refused), some))
+        count += sum(at_once(partial(_put_back, place, key, stores.files, there, refused), some))
     if refused and not count:
         raise refused[0]
     return count

@@ -1,5 +1,6 @@
 """Photos and files of tickets that came since the last look, kept with the log: none is missing at any time in it."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -35,22 +36,26 @@ class NewFiles:
         Raises:
             Trouble: when the content of one is nowhere: then what is kept is not whole.
         """
+        kept, nowhere = set[str](), set[str]()
         async with connected(self._url) as connection:
-            found = await self._new(connection, since)
-            sent = send(self._place, self._lock, self._store, [one for one in found if one.name not in self._kept])
-            nowhere = {one.name for one in sent if not one.kept}
-            # What was removed meanwhile is missed by nobody.
-            lost = [one.name for one in await self._new(connection, since) if one.name in nowhere] if nowhere else []
-        self._kept = {one.name for one in found} - nowhere
+            async for some in self._new(connection, since):
+                if fresh := [one for one in some if one.name not in self._kept]:
+                    nowhere.update(
+                        one.name for one in send(self._place, self._lock, self._store, fresh) if not one.kept
+                    )
+                kept.update(one.name for one in some)
+            lost = await files.still(self._new(connection, since), nowhere)
+        self._kept = kept - nowhere
         if lost:
             raise Trouble(
                 f"Files that rows speak of are nowhere: {', '.join(lost)}.",
                 f"附件内容不存在：{'、'.join(lost)}。",
             )
 
-    async def _new(self, connection: asyncpg.Connection, since: datetime) -> list[files.Object]:
+    async def _new(self, connection: asyncpg.Connection, since: datetime) -> AsyncIterator[list[files.Object]]:
         time = since - _BEFORE
-        found = await files.begun_since(connection, time)
+        async for some in files.begun_since(connection, time):
+            yield some
         for (district,) in await connection.fetch(_TAKEN_IN, MARK, time):  # with files that are older
-            found += await files.of_district(connection, district)
-        return found
+            async for some in files.of_district(connection, district):
+                yield some

@@ -98,10 +98,12 @@ async def _audit(stores: Stores) -> list[Finding]:
 
 
 async def _files(stores: Stores) -> Finding:
-    objects = await files.of_all(stores)
-    missing = files.absent(stores.files(), objects) if objects else []
-    words = f"{len(missing)} of {len(objects):,} are missing: {', '.join(missing)}" if missing else ""
-    return Finding("files 附件", words or f"{len(objects):,} are there", not missing)
+    count, missing = 0, list[str]()
+    async for some in files.of_all(stores):
+        count += len(some)
+        missing += files.absent(stores.files, some)
+    words = f"{len(missing)} of {count:,} are missing: {', '.join(missing)}" if missing else f"{count:,} are there"
+    return Finding("files 附件", words, not missing)
 
 
 async def _audited(connection: asyncpg.Connection) -> list[int]:

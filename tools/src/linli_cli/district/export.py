@@ -72,21 +72,17 @@ async def _header(
 
 async def _write_files(tape: TapeWriter, stores: Stores, connection: asyncpg.Connection, district: int) -> FilesSummary:
     """Write what rows speak of: before them, so that it is there before they are where it is taken in."""
-    objects = await files.of_district(connection, district)
-    found = at_once(stores.files().find, [one.name for one in objects]) if objects else iter(())
     count = size = 0
     nowhere = set()
-    for one, content in zip(objects, found, strict=True):
-        if content is None or not one.is_as_large(len(content)):
-            nowhere.add(one.name)
-        else:
-            tape.file(f"{FILES}/{one.name}.{hashlib.sha256(content).hexdigest()}", content)
-            count, size = count + 1, size + len(content)
-    lost = []
-    if nowhere:
-        async with connected(stores.url("tickets", district)) as now:
-            # What was removed meanwhile is missed by nobody.
-            lost = [one.name for one in await files.of_district(now, district) if one.name in nowhere]
+    async for some in files.of_district(connection, district):
+        for one, content in zip(some, at_once(stores.files.find, [one.name for one in some]), strict=True):
+            if content is None or not one.is_as_large(len(content)):
+                nowhere.add(one.name)
+            else:
+                tape.file(f"{FILES}/{one.name}.{hashlib.sha256(content).hexdigest()}", content)
+                count, size = count + 1, size + len(content)
+    async with connected(stores.url("tickets", district)) as now:
+        lost = await files.still(files.of_district(now, district), nowhere)
     summary = FilesSummary(count=count, size=size, lost=lost)
     tape.document(FILES, summary.model_dump())
     return summary

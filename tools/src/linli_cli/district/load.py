@@ -45,9 +45,8 @@ async def load(stores: Stores, source: BinaryIO) -> Contents:
     tape = TapeReader(source)
     header = read_header(tape)
     done = await _fitting(stores, header)
-    store = stores.files()
     with step("Files", "附件"):
-        kept = read_files(tape, header.district, store.write if "tickets" not in done else lambda *_: None)
+        kept = read_files(tape, header.district, stores.files.write if "tickets" not in done else lambda *_: None)
     listeners = subscriptions()
     summaries = {}
     for service in header.services:
@@ -63,7 +62,8 @@ async def load(stores: Stores, source: BinaryIO) -> Contents:
             await _verify_audit(stores.url(service, header.district), header.district)
     await _tell_states(stores, header.district)
     async with connected(stores.url("tickets", header.district)) as connection:
-        kept.lost = files.absent(store, await files.of_district(connection, header.district))
+        spoken_of = files.of_district(connection, header.district)
+        kept.lost = [name async for some in spoken_of for name in files.absent(stores.files, some)]
     return Contents(header, summaries, kept)
 
 

@@ -40,10 +40,10 @@ async def changed_since(stores: Stores, contents: Contents) -> list[str]:
                 if exported is None or now != exported.fingerprint:
                     found.append(f"{service}.{table.name}")
     async with connected(stores.url("tickets", header.district)) as connection:
-        objects = await files.of_district(connection, header.district)
+        there = [files.present(stores.files, some) async for some in files.of_district(connection, header.district)]
     # An object is written once and never changed: so many, so large, of the same rows, are the same.
-    sizes = [size for _, size in files.present(stores.files(), objects)]
-    if objects and (len(sizes), sum(sizes)) != (contents.files.count, contents.files.size):
+    count, size = sum(map(len, there)), sum(sum(sizes.values()) for sizes in there)
+    if there and (count, size) != (contents.files.count, contents.files.size):
         found.append(".".join(files.FILES))
     return found
 
@@ -85,7 +85,7 @@ async def what_is_left(stores: Stores, district: int) -> Removed:
             async with connected(url) as connection:
                 for table in await tables_of(connection):
                     left[service, table.name] += await table.count(connection, district)
-    left[files.FILES] += len(stores.files().names(str(district)))
+    left[files.FILES] += len(stores.files.names(str(district)))
     async with stores.jetstream() as js:
         for stream, messages in (await _messages(js, district)).items():
             left[STREAMS, stream] += messages
@@ -103,7 +103,7 @@ async def _sweep(stores: Stores, district: int) -> Removed:
             async with connected(url) as connection:
                 for table, rows in (await _delete(connection, district)).items():
                     found[service, table] += rows
-    found[files.FILES] += stores.files().clear(str(district))
+    found[files.FILES] += stores.files.clear(str(district))
     async with stores.jetstream() as js:
         for stream, messages in (await _messages(js, district)).items():
             if messages:
