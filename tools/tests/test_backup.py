@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from pyrage.x25519 import Identity
 from typer.testing import CliRunner
@@ -238,6 +239,30 @@ async def _nothing_is_reached_without_its_files(
             assert [name for name in place.names("files") if str(file) in name]
         finally:
             await connection.execute("DELETE FROM ticket_file WHERE id = $1", file)
+
+
+def test_whatever_fails_is_tried_again() -> None:
+    failures: list[Exception] = [
+        Trouble("away", "中断"),
+        asyncpg.ConnectionDoesNotExistError("killed"),
+        asyncpg.InterfaceError("closed"),
+        asyncpg.InternalClientError("killed while it was spoken to"),
+        OSError("refused"),
+    ]
+
+    class Receiver:
+        rounds = 0
+
+        def round(self) -> None:
+            self.rounds += 1
+            if failures:
+                raise failures.pop()
+
+        def finish(self) -> None: ...
+
+    receiver = Receiver()
+    wal.receive([cast("wal.Receiver", receiver)], 0.01, lambda: receiver.rounds < 7)
+    assert (failures, receiver.rounds) == ([], 7)
 
 
 def receipt_of(name: str, finished_at: datetime, first: str) -> Receipt:

@@ -37,6 +37,8 @@ _REACHED: Final = "reached.json"
 _NAME: Final = re.compile(r"[0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history")
 _SPOOL_LIMIT: Final = 2**30
 _END_WITHIN: Final = 10
+# A server that is killed while it is spoken to leaves asyncpg in a state that it calls its own error.
+_FAILURES: Final = (Trouble, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 def path(system: str, name: str) -> str:
@@ -244,7 +246,7 @@ def receive(receivers: list[Receiver], every: float, wanted: Callable[[], bool])
         for one in receivers:
             try:
                 one.round()
-            except (Trouble, asyncpg.PostgresError, OSError) as error:
+            except _FAILURES as error:
                 said = str(error)
         if said != failing:  # once, not every few seconds
             err.print(f"[red]![/] {datetime.now(UTC):%F %T}Z {said}" if said else "[green]✓[/] well again 已恢复")
