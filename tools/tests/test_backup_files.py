@@ -1,6 +1,8 @@
 """Photos and files of tickets in backups, in a folder and in an S3 store: sealed, sent once, found again, named."""
 
 import base64
+import gzip
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +13,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from pyrage.x25519 import Identity
+from typer.testing import CliRunner
 
 from linli.crypto import MasterKeys
 from linli.models import uuid7
@@ -25,6 +28,7 @@ from linli_cli.backup.contents import PRIMARY, Receipt, Server
 from linli_cli.backup.take import Source
 from linli_cli.console import Trouble
 from linli_cli.district.contents import MARK
+from linli_cli.main import app
 from tickets.files import THUMBNAIL
 from tickets.models.files import object_name
 
@@ -284,3 +288,34 @@ async def test_where_files_are_must_be_said_once_there_are_any(
     with pytest.raises(Trouble, match="LINLI_FILES"):
         await taken(tickets, place, key[0], "linli-2")
     assert [one.name for one in contents.receipts(place)] == ["linli-1"]
+
+
+def test_whoever_watches_is_told_of_files(place: Place) -> None:
+    def said(command: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["backup", command, "--to", place.address])
+        return done.exit_code, " ".join(done.output.split())
+
+    def write(lost: list[str], count: int) -> None:
+        now = datetime.now(UTC)
+        digest = hashlib.sha256(gzip.compress(b"", mtime=0)).hexdigest()
+        found = contents.Files(count=count, new=0, sealed_for="", sha256=digest, lost=lost)
+        facts = {"version": "0", "size": 1, "sha256": hashlib.sha256(b"sealed").hexdigest(), "secrets": True}
+        times = {"started_at": now, "finished_at": now}
+        receipt = Receipt.model_validate({"name": "linli-1", "files": found, "servers": {}, **facts, **times})
+        place.write(receipt.archive, b"sealed")
+        place.write(receipt.list_of_files, gzip.compress(b"", mtime=0))
+        contents.write(place, receipt)
+
+    write([], 1234)
+    assert said("status") == (0, "✓ linli-1, 1,234 files 附件")
+    assert "1,234" in said("list")[1]
+    assert said("verify")[0] == 0
+    altered = f"files/{XUHUI}/0a/photo.12345678.{'0' * 64}.age"
+    place.write(altered, b"other")
+    code, words = said("verify")
+    assert code == 1
+    assert f"1 files are missing or altered: {XUHUI}/0a/photo." in words
+    write([f"{XUHUI}/0a/photo"], 1)
+    code, words = said("status")
+    assert code == 1
+    assert f"1 files were nowhere, such as {XUHUI}/0a/photo" in words
