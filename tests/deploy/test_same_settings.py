@@ -166,6 +166,38 @@ def test_the_jobs_are_those_of_compose(overlay: str, cluster_secrets: dict[str, 
     }
 
 
+def test_files_are_where_tickets_keeps_them_and_only_who_must_writes_there() -> None:
+    services = compose()["services"]
+    settings = {"LINLI_FILES", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"}
+    told, rights = {}, {}
+    for name, service in services.items():
+        environment = service.get("environment", {})
+        if found := {key: value for key, value in environment.items() if key in settings}:
+            told[name] = found
+        for volume in service.get("volumes", []):
+            if "/volumes/files" in str(volume):
+                source, _, right = volume.partition(":/volumes/files")
+                assert source == "${LINLI_FILES_FOLDER:-files}"
+                rights[name] = right
+    assert rights == {"tickets": "", "operator": "", "backup": ":ro", "wal": ":ro"}
+    assert told.keys() == rights.keys()
+    assert all(told[name] == told["tickets"] for name in told)
+    assert told["tickets"].keys() == settings
+    # A bucket is outside.
+    assert all("outside" in services[name]["networks"] for name in told)
+
+
+def test_what_puts_files_back_reads_backups_and_writes_none() -> None:
+    services = compose()["services"]
+    assert (
+        services["operator"]["environment"]["LINLI_BACKUP_TO"] == services["backup"]["environment"]["LINLI_BACKUP_TO"]
+    )
+    folder = "${LINLI_BACKUP_FOLDER:-backup}:/volumes/backup"
+    assert f"{folder}:ro" in services["operator"]["volumes"]
+    assert folder in services["backup"]["volumes"]
+    assert folder in services["wal"]["volumes"]
+
+
 @every_overlay
 @pytest.mark.parametrize("job", ["provision", "migrate", "bootstrap"])
 def test_what_prepares_databases_is_told_of_all_of_them(overlay: str, job: str) -> None:

@@ -1,13 +1,16 @@
 """A platform at work is destroyed, its secrets and streams with it, and restored to a time from its backups alone.
 
 Everything that was acknowledged before that time must be there, nothing that was begun after it, and what follows from
-it: each ticket's notifications and points once, a ledger that balances, audit chains that hold.
+it: each ticket's notifications and points once, a ledger that balances, audit chains that hold, every photo.
 """
 
 import asyncio
 import contextlib
+import io
 import json
+import os
 import random
+import re
 import shutil
 import socket
 import tempfile
@@ -23,12 +26,16 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from PIL import Image
 from tests.integration.conftest import LINLI, Platform
 
 pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.timeout(300)]
 
 STREET, COMMUNITY, GRID = "310104003", "310104003001", "310104003001001"
 SEED = ("--unit", STREET, "--households", "40", "--grids", "21", "--micro-grids", "21", "--special-grids", "0")
+with io.BytesIO() as _picture:
+    Image.new("RGB", (640, 480), "red").save(_picture, "JPEG")
+    PHOTO = _picture.getvalue()
 STEPS = ("assign", "resolve", "close", "rate")
 
 
@@ -38,6 +45,8 @@ class Log:
 
     begun: dict[tuple[str, str], float] = field(default_factory=dict)
     done: dict[tuple[str, str], float] = field(default_factory=dict)
+    papers: dict[str, bytes] = field(default_factory=dict)
+    """The files' content by their addresses."""
 
     async def write(self, caller: httpx.AsyncClient, kind: str, path: str, body: dict[str, Any], of: str = "") -> str:
         """Change something, and note it under the id of what it is about."""
@@ -48,6 +57,16 @@ class Log:
         self.begun[kind, found] = began
         self.done[kind, found] = now
         return found
+
+    async def attach(self, caller: httpx.AsyncClient, ticket: str) -> None:
+        """Add a photo and a paper to a ticket."""
+        for content in (PHOTO, b"%PDF-1.7\n" + os.urandom(20_000) + b"\n%%EOF\n"):
+            began = time.time()
+            answer = (await caller.post(f"/tickets/v1/tickets/{ticket}/files", content=content)).raise_for_status()
+            now = time.time()
+            fact = "file", str(answer.json()["id"])
+            self.begun[fact], self.done[fact] = began, now
+            self.papers[answer.headers["Location"]] = b"" if content is PHOTO else content
 
     def before(self, point: float) -> set[tuple[str, str]]:
         return {fact for fact, at in self.done.items() if at <= point}
@@ -91,6 +110,7 @@ async def load(platform: Platform, log: Log) -> AsyncIterator[None]:
             number += 1
             report = {"unit": GRID, "title": "路灯不亮", "description": "三天不亮"}
             ticket = await log.write(resident, "open", "/tickets/v1/tickets", report)
+            await log.attach(resident, ticket)
             bodies: dict[str, dict[str, Any]] = {"assign": {"assignee": me}, "rate": {"rating": 5}}
             for step in STEPS:
                 caller = manager if step in {"assign", "resolve"} else resident
@@ -137,6 +157,7 @@ async def test_nothing_acknowledged_before_the_point_is_missing(platform: Platfo
         async with load(platform, log):
             await asyncio.sleep(1)
             await asyncio.to_thread(platform.linli, "backup", *to)
+            taken = time.time()
             await asyncio.sleep(2)
             point = time.time()
             await kept_until(place, point + 0.5)
@@ -145,6 +166,8 @@ async def test_nothing_acknowledged_before_the_point_is_missing(platform: Platfo
         keeper.terminate()
         await asyncio.wait_for(keeper.wait(), 20)
     assert len(log.before(point)) > 20
+    since_the_backup = {fact for fact, at in log.done.items() if taken < at <= point and fact[0] == "file"}
+    assert len(since_the_backup) > 4, "else the log had none to take along"
     assert log.after(point)
 
     at = datetime.fromtimestamp(point, UTC).isoformat()
@@ -153,13 +176,15 @@ async def test_nothing_acknowledged_before_the_point_is_missing(platform: Platfo
     assert "✗" not in said.stdout
     assert "accounts balance" in said.stdout
     assert "hold" in said.stdout
+    assert re.search(r"files 附件 +\d+ are there", said.stdout)
     await asyncio.to_thread(platform.linli, "up", timeout=200)
 
     there = await facts(platform)
     assert log.before(point) <= there
     assert not there & log.after(point)
-    await eventually_complete(platform, there)
     platform._tokens.clear()
+    await files_are_as_they_were(platform, log, there)
+    await eventually_complete(platform, there)
     platform.linli("demo", "--tickets", "2", "--seed", "7")
     platform.linli("audit", "verify")
     again = platform.linli("restore", *source, check=False)
@@ -201,12 +226,28 @@ async def facts(platform: Platform) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     for service, query in (
         ("tickets", "SELECT move, ticket_id::text FROM ticket_entry"),
+        ("tickets", "SELECT 'file', id::text FROM ticket_file"),
         ("residents", "SELECT 'register', id::text FROM resident"),
         ("residents", "SELECT 'reveal', subject::text FROM audit, unnest(subjects) subject WHERE action ~ 'reveal'"),
     ):
         async with platform.database(service) as database:
             found |= {(str(row[0]), str(row[1])) for row in await database.fetch(query)}
     return found
+
+
+async def files_are_as_they_were(platform: Platform, log: Log, there: set[tuple[str, str]]) -> None:
+    """Read every file that is there, as people do."""
+    async with platform.client("resident", STREET) as resident:
+        for path, content in log.papers.items():
+            if ("file", path.rpartition("/")[2]) not in there:
+                continue
+            answer = (await resident.get(path)).raise_for_status()
+            if content:
+                assert answer.content == content
+            else:
+                small = (await resident.get(f"{path}/thumbnail")).raise_for_status()
+                assert answer.content[:3] == b"\xff\xd8\xff", "a JPEG"
+                assert small.content[:4] == b"RIFF", "a WebP"
 
 
 async def eventually_complete(platform: Platform, there: set[tuple[str, str]]) -> None:

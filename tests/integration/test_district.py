@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import re
 import shutil
 import signal
 import stat
@@ -191,6 +193,8 @@ class Day:
     platform: Platform
     grid: str
     rated: list[str] = field(default_factory=list)
+    papers: dict[str, bytes] = field(default_factory=dict)
+    """Files of tickets, by their ids."""
 
     async def begin(self) -> None:
         """Put the worker into office, and wait until tickets can be given to him."""
@@ -213,6 +217,10 @@ class Day:
             answer = await resident.post("/tickets/v1/tickets", json=body)
             assert answer.status_code == 201, answer.text
             ticket = answer.json()["id"]
+            paper = b"%PDF-1.7\n" + os.urandom(1000) + b"\n%%EOF\n"
+            file = await resident.post(f"/tickets/v1/tickets/{ticket}/files", content=paper)
+            assert file.status_code == 201, file.text
+            self.papers[file.json()["id"]] = paper
             moves: list[tuple[str, httpx.AsyncClient, dict[str, Any]]] = [
                 ("assign", manager, {"assignee": self.platform.person("grid_worker", self.grid)}),
                 ("resolve", worker, {"note": "已修好"}),
@@ -235,6 +243,8 @@ class Exported:
     person: dict[str, str]
     before: list[str]
     """Tickets that were rated when it began."""
+    papers: dict[str, bytes]
+    """Files of tickets that were there then, by their ids."""
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +273,7 @@ async def exported(here: Platform, tmp_path_factory: pytest.TempPathFactory) -> 
         process.send_signal(signal.SIGSTOP)
     try:
         await day.ticket()
-        before = list(day.rated)
+        before, papers = list(day.rated), dict(day.papers)
         working = asyncio.create_task(_work(day))
         arguments = ("district", "export", DISTRICT, "-o", str(file), "--recipient", recipient)
         await asyncio.to_thread(here.linli, *arguments)
@@ -272,7 +282,7 @@ async def exported(here: Platform, tmp_path_factory: pytest.TempPathFactory) -> 
         for process in deaf.values():
             process.send_signal(signal.SIGCONT)
     assert len(day.rated) >= len(before)
-    return Exported(file, key, {"id": someone["id"], "phone": shown["phone"]}, before)
+    return Exported(file, key, {"id": someone["id"], "phone": shown["phone"]}, before, papers)
 
 
 async def _work(day: Day) -> None:
@@ -293,10 +303,17 @@ async def test_an_archive_is_taken_in_by_another_platform_whole(
         assert failed.returncode == 1
         assert await database.fetchval("SELECT count(*) FROM known_unit WHERE district = $1", int(DISTRICT)) == 0
     there.linli(*arguments)
+    _files_are_there(there, exported)
     await _people_are_found(here, there, exported)
     await _nothing_is_lost_or_doubled(there, exported)
     await _work_goes_on(here, there)
     assert "is here already" not in there.linli(*arguments).stderr  # the same archive again changes nothing
+
+
+def _files_are_there(platform: Platform, exported: Exported) -> None:
+    assert exported.papers
+    found = {file.name: file.read_bytes() for file in (platform.home / "files" / DISTRICT).glob("*/*")}
+    assert exported.papers.items() <= found.items()
 
 
 async def _people_are_found(here: Platform, there: Platform, exported: Exported) -> None:
@@ -395,11 +412,17 @@ async def test_a_removed_district_leaves_nothing_and_the_others_as_they_were(
     assert sum(count for count, _ in (await rows(here, DISTRICT)).values()) > 100
     assert await messages(here, DISTRICT) > 100
     others = await rows(here, DISTRICT, without=True)
+    neighbours = here.home / "files" / NEIGHBOUR / "0a" / "0198c1de-0000-7000-8000-00000000000a"
+    neighbours.parent.mkdir(parents=True)
+    neighbours.touch()
+    _files_are_there(here, exported)
 
     done = here.linli("district", "remove", DISTRICT, "--yes", DISTRICT, "--no-wait", "--without-export")
     assert "is removed" in done.stderr
     assert {key: count for key, (count, _) in (await rows(here, DISTRICT)).items() if count} == {}
     assert await messages(here, DISTRICT) == 0
+    assert [file for file in (here.home / "files").rglob("*") if file.is_file()] == [neighbours]
+    assert re.search(r"LINLI_FILES[^\n]* 0 ", done.stdout)
     assert sum(count for count, _ in others.values()) > 100
     assert _lasting(await rows(here, DISTRICT, without=True)) == _lasting(others)
     assert await _token(here, secrets_of(here, DISTRICT)[DISTRICT]) == 401
@@ -408,6 +431,7 @@ async def test_a_removed_district_leaves_nothing_and_the_others_as_they_were(
 async def test_it_comes_back_to_where_it_was_removed_a_moment_ago(here: Platform, exported: Exported) -> None:
     # The broker has seen the same events within two minutes, and drops what it has seen.
     here.linli("district", "import", str(exported.file), "--identity-file", str(exported.key))
+    _files_are_there(here, exported)
     await _nothing_is_lost_or_doubled(here, exported)
     assert await _token(here, secrets_of(here, DISTRICT)[DISTRICT]) == 200
 

@@ -3,9 +3,15 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
+import httpx
 import pytest
+from moto.server import ThreadedMotoServer
+from pyrage.x25519 import Identity
 
+from linli_cli.archive.places import Place
+from linli_cli.archive.seal import Key, Lock
 from linli_cli.home import Home
 
 FOLDER = "邻里 100% %(x)s"
@@ -43,3 +49,34 @@ def shared_home() -> Iterator[Home]:
     # closes that folder to others, even while a server works in it.
     with TemporaryDirectory(prefix="linli-stack-", ignore_cleanup_errors=True) as folder:
         yield new_home(Path(folder) / FOLDER)
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """An S3 store with a bucket."""
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "test")
+        patch.setenv("AWS_REGION", "us-east-1")
+        httpx.put(f"http://{host}:{port}/backups", trust_env=False).raise_for_status()
+        yield "s3://backups/linli"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Where backups are kept, of each kind."""
+    if request.param == "folder":
+        return Place(str(tmp_path / "there"), make=True)
+    return Place(f"{request.getfixturevalue('s3')}/{uuid4()}")
+
+
+@pytest.fixture(scope="module")
+def key() -> tuple[Lock, Key]:
+    """For whom backups are encrypted, and what opens them."""
+    identity = Identity.generate()
+    return Lock((identity.to_public(),)), Key((identity,))

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import io
 import json
 import os
@@ -156,35 +157,70 @@ def test_a_tape_whose_writing_failed_is_no_archive() -> None:
 
 
 def test_an_archive_of_a_later_format_or_of_something_else_is_refused() -> None:
-    with pytest.raises(Trouble, match="has format 2"):
-        read_header(TapeReader(taped(header={"kind": "linli district", "format": 2})))
-    others: tuple[object, ...] = ({"kind": "backup"}, [], {"kind": "linli district", "format": 1})
+    with pytest.raises(Trouble, match="has format 3"):
+        read_header(TapeReader(taped(header={"kind": "linli district", "format": 3})))
+    others: tuple[object, ...] = ({"kind": "backup"}, [], {"kind": "linli district", "format": 2})
     for other in others:
         with pytest.raises(Trouble, match="none of Linli's"):
             read_header(TapeReader(taped(header=other)))
 
 
-def test_a_table_that_is_not_what_its_digest_says_is_found() -> None:
-    header = Header.model_validate(
-        {
-            "id": "0198c1de-0000-7000-8000-000000000001",
-            "district": 310104,
-            "name": "徐汇区",
-            "taken_at": "2026-01-01T00:00:00Z",
-            "services": {"tickets": {"revision": "0001", "tables": {"ticket": ["district"]}}},
-        }
-    )
+HEADER = Header.model_validate(
+    {
+        "id": "0198c1de-0000-7000-8000-000000000001",
+        "district": 310104,
+        "name": "徐汇区",
+        "taken_at": "2026-01-01T00:00:00Z",
+        "services": {"tickets": {"revision": "0001", "tables": {"ticket": ["district"]}}},
+    }
+)
+ROWS = b"district\n310104\n"
+PHOTO = "310104/0a/0198c1de-0000-7000-8000-00000000000a"
+
+
+def exported(
+    files: dict[str, bytes], count: int = 1, rows_digest: str = hashlib.sha256(ROWS).hexdigest()
+) -> io.BytesIO:
+    """Give an archive of a district with one row and these files, under whatever names."""
     target = io.BytesIO()
     with TapeWriter(target) as tape:
-        tape.document("header", json.loads(header.model_dump_json()))
+        tape.document("header", json.loads(HEADER.model_dump_json()))
+        for name, content in files.items():
+            tape.file(f"files/{name}", content)
+        tape.document("files", {"count": count, "size": sum(map(len, files.values())), "lost": []})
         with tape.stream("tickets/ticket") as parts:
-            parts.write(b"district\n310104\n")
-        table = {"rows": 1, "sha256": "0" * 64, "fingerprint": None}
+            parts.write(ROWS)
+        table = {"rows": 1, "sha256": rows_digest, "fingerprint": None}
         tape.document("tickets/summary", {"tables": {"ticket": table}})
         tape.document("end", {})
     target.seek(0)
+    return target
+
+
+def digested(name: str, content: bytes = b"photo") -> str:
+    return f"{name}.{hashlib.sha256(content).hexdigest()}"
+
+
+def test_a_table_that_is_not_what_its_digest_says_is_found() -> None:
+    assert verify(exported({digested(PHOTO): b"photo"})).files.count == 1
     with pytest.raises(Trouble, match="damaged"):
-        verify(target)
+        verify(exported({digested(PHOTO): b"photo"}, rows_digest="0" * 64))
+
+
+def test_a_photo_that_is_altered_missing_or_of_elsewhere_is_found() -> None:
+    small = {digested(f"{PHOTO}.thumbnail"): b"photo"}
+    assert verify(exported({digested(PHOTO): b"photo", **small}, count=2)).files.size == 10
+    for files in (
+        {digested(PHOTO): b"phot0"},
+        {},
+        {digested(PHOTO): b"photo", **small},
+        {digested(PHOTO.replace("310104", "310105")): b"photo"},
+        {digested("310104/../../etc/passwd"): b"photo"},
+        {digested(f"310104/0a/../../{'0' * 30}"): b"photo"},
+        {PHOTO: b"photo"},
+    ):
+        with pytest.raises(Trouble, match="damaged"):
+            verify(exported(files))
 
 
 def test_listeners_are_read_before_whom_they_listen_to_and_the_directory_last() -> None:

@@ -13,79 +13,61 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
-import httpx
+import asyncpg
 import pytest
-from moto.server import ThreadedMotoServer
 from pyrage.x25519 import Identity
 from typer.testing import CliRunner
 
 from linli.crypto import MasterKeys
 from linli.events.tickets import TicketRated
+from linli.models import uuid7
 from linli.outbox import SHARDS
 from linli.shards import Shards
 from linli.testing import Stage, tcp_postgres
+from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores, connected
-from linli_cli.backup import base, contents, segments, take, wal
+from linli_cli.backup import base, contents, files, segments, take, wal
 from linli_cli.backup.contents import PRIMARY, Receipt, Server
 from linli_cli.backup.lay import Point, into_folder, into_tar, lay
 from linli_cli.backup.opened import Backup
-from linli_cli.backup.places import Place
 from linli_cli.backup.restore import chosen
 from linli_cli.backup.settle import settle
 from linli_cli.console import Trouble
 from linli_cli.home import SERVICES, Home
 from linli_cli.main import app
 from linli_cli.stack.streams import subscriptions
+from tickets.models.files import object_name
 
 FIRST = "000000010000000000000003"
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """An S3 store with a bucket."""
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "test")
-        patch.setenv("AWS_REGION", "us-east-1")
-        httpx.put(f"http://{host}:{port}/backups", trust_env=False).raise_for_status()
-        yield "s3://backups/linli"
-    server.stop()
-
-
-@pytest.fixture(params=["folder", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    if request.param == "folder":
-        return Place(str(tmp_path / "there"), make=True)
-    return Place(f"{request.getfixturevalue('s3')}/{uuid4()}")
+FILE = uuid7()
+CONTENT = b"a photo"
+_TABLES = """
+CREATE TABLE ticket AS SELECT 1 AS id;
+CREATE TABLE outbox AS SELECT 1 AS id;
+CREATE TABLE inbox (district int, consumer text, received_at timestamptz);
+CREATE TABLE ticket_file (district int, id uuid, size bigint, width bigint, removed_at timestamptz)"""
 
 
 @pytest.fixture(scope="module")
 async def url() -> AsyncIterator[str]:
-    """A database server with all services' databases, and a row in one of them."""
+    """A database server with all services' databases, and a ticket with a file in one of them."""
     with tcp_postgres() as server:
         superuser = f"postgresql://postgres@{server.address}"
         async with connected(f"{superuser}/postgres") as connection:
             for service in SERVICES:
                 await connection.execute(f"CREATE DATABASE {service}")
         async with connected(f"{superuser}/tickets") as connection:
-            await connection.execute("CREATE TABLE ticket AS SELECT 1 AS id; CREATE TABLE outbox AS SELECT 1 AS id")
+            await connection.execute(_TABLES)
+            await connection.execute("INSERT INTO ticket_file VALUES (310104, $1, $2)", FILE, len(CONTENT))
         yield f"{superuser}/postgres"
 
 
 @pytest.fixture
-def stores(url: str) -> Stores:
-    return Stores("", MasterKeys(base64.b64encode(bytes(32)).decode()), Shards(), url)
-
-
-@pytest.fixture(scope="module")
-def key() -> tuple[Lock, Key]:
-    identity = Identity.generate()
-    return Lock((identity.to_public(),)), Key((identity,))
+def stores(url: str, tmp_path: Path) -> Stores:
+    found = Stores("", MasterKeys(base64.b64encode(bytes(32)).decode()), Shards(), url, str(tmp_path / "files"))
+    found.files.write(object_name(310104, FILE), CONTENT)
+    return found
 
 
 async def taken(home: Home, stores: Stores, place: Place, lock: Lock) -> Receipt:
@@ -99,7 +81,10 @@ async def test_a_backup_is_sealed_and_every_file_in_it_is_found_again(
 ) -> None:
     receipt = await taken(home, stores, place, key[0])
     assert contents.receipts(place) == [receipt]
-    assert receipt.server(PRIMARY).rows == {"tickets.ticket": (1, 1)}
+    assert receipt.server(PRIMARY).rows == {"tickets.ticket": (1, 1), "tickets.ticket_file": (1, 1)}
+    assert receipt.files
+    assert (receipt.files.count, receipt.files.new, receipt.files.lost) == (1, 1, [])
+    assert files.check(place, receipt, key[1]) == []
     with place.reading(receipt.archive) as file:
         sealed = file.read()
     assert sealed.startswith(b"age-encryption.org/v1")
@@ -194,7 +179,7 @@ async def test_the_log_is_kept_as_it_is_written_and_laid_beside_the_files(
     home: Home, stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path
 ) -> None:
     [source] = take.sources(stores)
-    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool")
+    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
     receipt = await taken(home, stores, place, key[0])
     server = receipt.server(PRIMARY)
     try:
@@ -203,9 +188,8 @@ async def test_the_log_is_kept_as_it_is_written_and_laid_beside_the_files(
             await connection.execute("INSERT INTO ticket SELECT generate_series(2, 1000)")
             done = await connection.fetchval("SELECT clock_timestamp()")
             await connection.execute("SELECT pg_switch_wal()")
-        while (wal.reached(place, server.system) or done) <= done:
-            await asyncio.sleep(0.1)
-            await asyncio.to_thread(receiver.round)
+        await _rounds(receiver, lambda: (wal.reached(place, server.system) or done) > done)
+        await _nothing_is_reached_without_its_files(receiver, source, stores, place, server.system)
     finally:
         await asyncio.to_thread(receiver.finish)
         async with connected(source.url) as connection:
@@ -232,6 +216,53 @@ async def test_the_log_is_kept_as_it_is_written_and_laid_beside_the_files(
     if segments.number(later[-1]) > segments.number(later[1]):
         with pytest.raises(Trouble, match="pieces are missing"):
             lay(backup, PRIMARY, Point(), into_folder(folder))
+
+
+async def _rounds(receiver: wal.Receiver, enough: Callable[[], bool]) -> None:
+    while not enough():
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(receiver.round)
+
+
+async def _nothing_is_reached_without_its_files(
+    receiver: wal.Receiver, source: take.Source, stores: Stores, place: Place, system: str
+) -> None:
+    file, reached = uuid7(), wal.reached(place, system)
+    async with connected(source.services["tickets"]) as connection:
+        await connection.execute("INSERT INTO ticket_file VALUES (310104, $1, $2)", file, len(CONTENT))
+        try:
+            with pytest.raises(Trouble, match=f"are nowhere: {object_name(310104, file)}"):
+                await _rounds(receiver, lambda: False)
+            assert wal.reached(place, system) == reached
+            stores.files.write(object_name(310104, file), CONTENT)
+            await _rounds(receiver, lambda: wal.reached(place, system) != reached)
+            assert [name for name in place.names("files") if str(file) in name]
+        finally:
+            await connection.execute("DELETE FROM ticket_file WHERE id = $1", file)
+
+
+def test_whatever_fails_is_tried_again() -> None:
+    failures: list[Exception] = [
+        Trouble("away", "中断"),
+        asyncpg.ConnectionDoesNotExistError("killed"),
+        asyncpg.InterfaceError("closed"),
+        asyncpg.InternalClientError("killed while it was spoken to"),
+        OSError("refused"),
+    ]
+
+    class Receiver:
+        rounds = 0
+
+        def round(self) -> None:
+            self.rounds += 1
+            if failures:
+                raise failures.pop()
+
+        def finish(self) -> None: ...
+
+    receiver = Receiver()
+    wal.receive([cast("wal.Receiver", receiver)], 0.01, lambda: receiver.rounds < 7)
+    assert (failures, receiver.rounds) == ([], 7)
 
 
 def receipt_of(name: str, finished_at: datetime, first: str) -> Receipt:

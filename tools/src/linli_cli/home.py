@@ -87,6 +87,11 @@ class Home:
         return self.root / "data"
 
     @property
+    def files(self) -> Path:
+        """Photos and files of tickets, unless `LINLI_FILES` names another place."""
+        return self.root / "files"
+
+    @property
     def logs(self) -> Path:
         """One file a process."""
         return self.root / "logs"

@@ -14,14 +14,15 @@ from typing import BinaryIO, Final
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
-from obstore.store import LocalStore, S3Store
 
+from linli.objects import Objects, open_objects
 from linli.problems import Unavailable
 from tickets.pictures import Content, examine
 
 log = logging.getLogger(__name__)
 
-_THUMBNAIL: Final = ".thumbnail"
+THUMBNAIL: Final = ".thumbnail"
+"""What the name of a picture's thumbnail ends with."""
 _WITHIN: Final = timedelta(seconds=15)
 _WAIT: Final = 20.0
 
@@ -42,21 +43,7 @@ class Store:
     """
 
     def __init__(self, address: str) -> None:
-        scheme, found, rest = address.rstrip("/").partition("://")
-        self._folder: Path | None = None
-        self._store: LocalStore | S3Store | None = None
-        if scheme == "s3":
-            plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-            self._store = S3Store.from_url(
-                address.rstrip("/"),
-                client_options={"allow_http": plain, "timeout": _WITHIN, "connect_timeout": timedelta(seconds=3)},
-                retry_config={"max_retries": 2, "retry_timeout": _WITHIN},
-            )
-        elif address:
-            if found and scheme != "file":
-                raise ValueError(f"LINLI_FILES={address} is neither a folder nor s3://bucket/prefix")
-            self._folder = Path(rest if found else address).absolute()
-            self._store = LocalStore(self._folder, mkdir=True)
+        self._objects = open_objects(address, within=_WITHIN) if address else None
         # Drawing a picture anew takes memory: one at a time, and nobody holds a connection while he waits.
         self._drawing = asyncio.Semaphore(1)
         # What is being received lies in /tmp, where a container has room for six of the largest.
@@ -70,7 +57,7 @@ class Store:
             NoPlaceForFiles: 503.
             Unavailable: 503, when others are still being received.
         """
-        if self._store is None:
+        if self._objects is None:
             raise NoPlaceForFiles
         try:
             async with asyncio.timeout(_WAIT):
@@ -94,7 +81,7 @@ class Store:
             content = await asyncio.to_thread(examine, file)
         await self._put(name, content.body)
         if content.thumbnail:
-            await self._put(name + _THUMBNAIL, content.thumbnail)
+            await self._put(name + THUMBNAIL, content.thumbnail)
         return content
 
     async def read(self, name: str, *, thumbnail: bool = False) -> AsyncIterator[bytes]:
@@ -103,8 +90,8 @@ class Store:
         Raises:
             Unavailable: 503.
         """
-        with self._reached() as store:
-            found = await obstore.get_async(store, name + _THUMBNAIL * thumbnail)
+        with self._reached() as objects:
+            found = await obstore.get_async(objects.store, name + THUMBNAIL * thumbnail)
 
         async def pieces() -> AsyncIterator[bytes]:
             async for piece in found.stream():
@@ -118,26 +105,26 @@ class Store:
         Raises:
             Unavailable: 503.
         """
-        for one in (name, name + _THUMBNAIL):
+        for one in (name, name + THUMBNAIL):
             try:
-                with self._reached() as store:
-                    await obstore.delete_async(store, one)
+                with self._reached() as objects:
+                    await obstore.delete_async(objects.store, one)
             except Unavailable as error:
                 if not isinstance(error.__cause__, FileNotFoundError | NotFoundError):
                     raise
 
     async def _put(self, name: str, content: bytes) -> None:
-        with self._reached() as store:
-            await obstore.put_async(store, name, content)
-            if self._folder:
-                await asyncio.to_thread(_settle, self._folder / name)
+        with self._reached() as objects:
+            await obstore.put_async(objects.store, name, content)
+            if objects.folder:
+                await asyncio.to_thread(_settle, objects.folder / name)
 
     @contextmanager
-    def _reached(self) -> Iterator[LocalStore | S3Store]:
-        if self._store is None:
+    def _reached(self) -> Iterator[Objects]:
+        if self._objects is None:
             raise NoPlaceForFiles
         try:
-            yield self._store
+            yield self._objects
         except (OSError, BaseError) as error:
             log.warning("the store of files: %s", type(error).__name__)
             raise Unavailable from error

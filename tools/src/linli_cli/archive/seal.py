@@ -3,6 +3,7 @@
 A passphrase is the exception: it is kept in memory while it is encrypted, and so bounded.
 """
 
+import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -53,6 +54,11 @@ class Lock:
             return cls((), _passphrase(passphrase_file))
         return cls(tuple(_parsed(Recipient.from_str, word, "recipient (age1...)", "收件人公钥") for word in words))
 
+    @property
+    def fingerprint(self) -> str:
+        """Tell for whom, in eight digits: what has another one is opened by other keys."""
+        return hashlib.sha256("\n".join(sorted(map(str, self.recipients))).encode()).hexdigest()[:8]
+
     @contextmanager
     def sealing(self, target: BinaryIO) -> Iterator[BinaryIO]:
         """Give a file to write to; what is written comes out encrypted at the target.
@@ -76,6 +82,13 @@ class Lock:
 
         with _Worker(encrypt) as worker, worker.watched(), os.fdopen(writing, "wb") as file:
             yield file
+
+    def sealed(self, content: bytes) -> bytes:
+        """Encrypt something small."""
+        target = io.BytesIO()
+        with self.sealing(target) as plain:
+            plain.write(content)
+        return target.getvalue()
 
 
 @dataclass(frozen=True)
@@ -127,6 +140,15 @@ class Key:
             yield file
             while file.read(2**20):  # to the end: only there it is known that nothing was cut off
                 pass
+
+    def opened(self, sealed: bytes) -> bytes:
+        """Decrypt something small.
+
+        Raises:
+            Trouble: when the key does not open it, or it is damaged.
+        """
+        with self.opening(io.BytesIO(sealed)) as plain:
+            return plain.read()
 
 
 class _Worker:

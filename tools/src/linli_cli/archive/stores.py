@@ -1,9 +1,10 @@
-"""Where a platform keeps everything: databases as their superuser, the broker as its administrator, the master key."""
+"""Where a platform keeps everything: databases as their superuser, the broker as its administrator, files, its key."""
 
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from nats.js import JetStreamContext
 
 from linli.crypto import BadMasterKey, MasterKeys
 from linli.shards import BadShards, Shards
+from linli_cli.archive.places import Place
 from linli_cli.console import Trouble
 from linli_cli.deploy import keys
 from linli_cli.home import Home
@@ -45,6 +47,7 @@ class Stores:
     master: MasterKeys = field(repr=False)
     shards: Shards
     _superuser: str = field(repr=False)
+    _files: str
 
     @classmethod
     def of(cls, home: Home) -> Self:
@@ -67,12 +70,14 @@ class Stores:
                     master=MasterKeys((home.secrets / "master_key").read_text().strip()),
                     shards=shards,
                     _superuser=keys.superuser_url(home.secrets),
+                    _files=os.environ.get("LINLI_FILES", ""),
                 )
             return cls(
                 broker=streams.url(home, streams.ADMIN),
                 master=MasterKeys(home.master_key()),
                 shards=shards,
                 _superuser=database.superuser_url(home),
+                _files=os.environ.get("LINLI_FILES") or str(home.files),
             )
         except (BadShards, BadMasterKey) as error:
             raise Trouble(str(error), "设置有误，见上。") from error
@@ -93,6 +98,17 @@ class Stores:
 
     def _at(self, service: str, address: str | None) -> str:
         return Shards.at(urlsplit(self._superuser)._replace(path=f"/{service}").geturl(), address)
+
+    @cached_property
+    def files(self) -> Place:
+        """The store in which tickets keeps photos and files.
+
+        Raises:
+            Trouble: when nobody has said where it is, or it can't be opened.
+        """
+        if not self._files:
+            raise Trouble("LINLI_FILES does not say where files are kept.", "未用 LINLI_FILES 指定附件存储位置。")
+        return Place(self._files, make=True)
 
     @asynccontextmanager
     async def jetstream(self) -> AsyncIterator[JetStreamContext]:

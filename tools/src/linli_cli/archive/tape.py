@@ -1,4 +1,4 @@
-"""The inside of an archive: documents and streams of bytes, one after the other, in a compressed tar.
+"""The inside of an archive: documents, files and streams of bytes, one after the other, in a compressed tar.
 
 A stream's size is not known when it begins, so it is cut into parts of a few MiB: nothing is kept on disk unencrypted.
 """
@@ -45,6 +45,10 @@ class TapeWriter:
     def stream(self, name: str, suffix: str = "csv") -> "PartsWriter":
         """Begin a stream; it ends with the block."""
         return PartsWriter(lambda number, data: self._add(f"{name}/{number:06}.{suffix}", data))
+
+    def file(self, name: str, content: bytes) -> None:
+        """Write something small, as it is."""
+        self._add(name, content)
 
     def _add(self, name: str, data: bytes | bytearray) -> None:
         info = tarfile.TarInfo(name)
@@ -126,6 +130,14 @@ class TapeReader:
             yield self._content(self._next)
             self._next = self._advance()
             number += 1
+
+    def files(self, folder: str) -> Iterator[tuple[str, bytes]]:
+        """Read the files of a folder, as many as stand here, with their names in it."""
+        while self._next is not None and self._next.name.startswith(f"{folder}/"):
+            if self._next.size > _LARGEST_PART:
+                raise damaged()
+            yield self._next.name.removeprefix(f"{folder}/"), self._content(self._next)
+            self._next = self._advance()
 
     def end(self) -> None:
         """Hold that nothing follows.

@@ -10,11 +10,11 @@ import asyncpg
 import typer
 from rich.table import Table
 
+from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores
-from linli_cli.backup import base, contents, take, wal
+from linli_cli.backup import base, contents, files, take, wal
 from linli_cli.backup.opened import Backup
-from linli_cli.backup.places import Place
 from linli_cli.console import Trouble, err, out, step
 from linli_cli.district.commands import key
 from linli_cli.home import Home
@@ -45,7 +45,7 @@ def backup(  # noqa: PLR0913 one option each
     *,
     without_secrets: Annotated[bool, typer.Option(help="They are kept elsewhere 不含密钥")] = False,
 ) -> None:
-    """Take a backup of all databases while the platform is in use 备份全部数据库."""
+    """Take a backup of all databases and files while the platform is in use 备份全部数据库与附件."""
     if context.invoked_subcommand:
         return
     place, lock = _place(to, make=True), _lock(recipient, recipient_file)
@@ -58,8 +58,13 @@ def backup(  # noqa: PLR0913 one option each
         ) from error
     for old in take.prune(place, keep) if keep else ():
         err.print(f"  {old.name} deleted 已删除", soft_wrap=True)
+    kept = receipt.files
+    if kept:
+        err.print(f"  {kept.count:,} files 附件, {kept.new:,} of them new 新增")
     seconds = (receipt.finished_at - receipt.started_at).total_seconds()
     err.print(f"[green]✓[/] {receipt.name}: {_size(receipt.size)} in {seconds:.1f} s, {place.address}", soft_wrap=True)
+    if kept and kept.lost:
+        raise _lost(kept.lost)
 
 
 app.command("key")(key)
@@ -69,14 +74,15 @@ app.command("key")(key)
 def list_(to: To = "") -> None:
     """List backups, and until when there is log 列出备份."""
     place = _place(to)
-    table = Table("backup 备份", "from 开始", "to 完成", "size 大小", "version 版本", "restorable until 可恢复至")
+    columns = ("size 大小", "files 附件", "version 版本", "restorable until 可恢复至")
+    table = Table("backup 备份", "from 开始", "to 完成", *columns)
     for one in contents.receipts(place):
         found = [wal.reached(place, server.system) for server in one.servers.values()]
         until = min((time for time in found if time), default=None) if all(found) else None
         table.add_row(
             one.name,
             *(f"{time:%F %T}Z" for time in (one.started_at, one.finished_at)),
-            *(_size(one.size), one.version),
+            *(_size(one.size), f"{one.files.count:,}" if one.files else "-", one.version),
             f"{until:%F %T}Z" if until and until > one.finished_at else "itself 自身",
         )
     out.print(table)
@@ -100,9 +106,12 @@ def status(
             late.append(f"the log of {name} is kept until {until:%F %T}Z" if until else f"no log of {name} is kept")
         if gap := wal.gap(place, server):
             late.append(f"of the log of {name} {len(gap)} pieces from {gap[0]} on are missing")
+    if newest.files and newest.files.lost:
+        late.append(f"{len(newest.files.lost)} files were nowhere, such as {newest.files.lost[0]}")
     if late:
         raise Trouble("; ".join(late) + ".", "备份或日志归档不及时，见上。", hint="linli backup; linli backup wal")
-    out.print(f"[green]✓[/] {newest.name}")
+    held = f", {newest.files.count:,} files 附件" if newest.files else ""
+    out.print(f"[green]✓[/] {newest.name}{held}")
 
 
 @app.command()
@@ -113,7 +122,7 @@ def verify(
         Path | None, typer.Option(help="The private key: looks inside too 私钥文件", dir_okay=False)
     ] = None,
 ) -> None:
-    """Read a backup again, and all log that follows; with its key every file in it 校验备份."""
+    """Read a backup again, all log that follows and all files; with its key whatever is in them 校验备份."""
     place = _place(to)
     receipt = contents.find(place, name)
     with step(f"{receipt.archive} is what was written", "归档未变"):
@@ -133,6 +142,15 @@ def verify(
         with step(f"{len(later)} pieces of the log of {server_name}, without a gap", "日志连续"):
             for one in later if opens else ():
                 wal.fetch(place, server.system, one, opens)  # type: ignore[arg-type]  # as the line says
+    with step("Photos and files of tickets are what was written", "附件未变"):
+        wrong = files.check(place, receipt, opens)
+    if wrong:
+        raise Trouble(
+            f"{len(wrong)} files are missing or altered: {', '.join(wrong)}.",
+            f"{len(wrong)} 个附件缺失或被改动。",
+            hint="Delete what is altered below files/, and back up again: it is sent anew.  "
+            "请删除 files/ 下被改动的文件后重新备份。",
+        )
     err.print(f"[green]✓[/] {receipt.name}")
 
 
@@ -144,11 +162,12 @@ def wal_(
     every: Annotated[float, typer.Option(min=1, max=600, help="Seconds; twice as much may be lost 归档间隔秒数")] = 10,
     spool: Annotated[Path | None, typer.Option(help="Where it waits 暂存目录", file_okay=False)] = None,
 ) -> None:
-    """Keep the databases' log as it is written, until stopped: for any time between two backups 持续归档日志."""
+    """Keep the databases' log and files as they come, until stopped: for any time between two backups 持续归档日志."""
     place, lock = _place(to, make=True), _lock(recipient, recipient_file)
     home = _home()
     folder = spool or home.root / "wal"
-    receivers = [wal.Receiver(one, place, lock, folder) for one in take.sources(Stores.of(home))]
+    stores = Stores.of(home)
+    receivers = [wal.Receiver(one, place, lock, folder, stores.files) for one in take.sources(stores)]
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda got, _: stopped.append(got))
@@ -158,14 +177,18 @@ def wal_(
 def settle(
     of: Annotated[str, typer.Option(help="The backup, if no later time than its own was restored 备份名称")] = "",
     to: To = "",
+    identity_file: Annotated[
+        Path | None, typer.Option(help="The private key: puts files back, too 私钥文件", dir_okay=False)
+    ] = None,
     patience: Annotated[int, typer.Option(min=1, help="Seconds to wait for the databases 最长等待秒数")] = 7_200,
 ) -> None:
-    """After servers were restored by hand: prove that all is there, and tell again what was not heard 恢复后整理."""
+    """After servers were restored by hand: put files back, prove that all is there, tell the rest again 恢复后整理."""
     from linli_cli.backup import afterwards, proof  # noqa: PLC0415 only this command needs it
 
     receipt = contents.find(_place(to), of.rpartition("/")[2].removesuffix(contents.ARCHIVE)) if of else None
+    kept = (_place(to), Key.of(identity_file, None)) if identity_file else None
     home = _home()
-    until, told, findings = asyncio.run(afterwards.settled(Stores.of(home), receipt, patience))
+    until, told, findings = asyncio.run(afterwards.settled(Stores.of(home), receipt, kept, patience))
     proof.show(until, told, findings)
 
 
@@ -185,6 +208,15 @@ def _lock(recipient: list[str] | None, recipient_file: Path | None) -> Lock:
     if not recipient and not recipient_file:
         raise Trouble("Say who can open it: --recipient or --recipient-file.", "请指定收件人公钥。", hint=_HINT)
     return Lock.of(recipient or [], recipient_file, None)
+
+
+def _lost(names: list[str]) -> Trouble:
+    return Trouble(
+        f"The backup is taken, but {len(names)} files that rows speak of are nowhere: {', '.join(names)}.",
+        f"备份已完成，但有 {len(names)} 个附件的内容不存在，见上。",
+        hint="Look whether LINLI_FILES names the right place; what is lost for good, staff remove from its ticket.  "
+        "请检查 LINLI_FILES；确已丢失的附件请由工作人员在工单中删除。",
+    )
 
 
 def _size(number: int) -> str:

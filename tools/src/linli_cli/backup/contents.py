@@ -1,17 +1,21 @@
-"""What a backup is: one encrypted archive, and beside it a receipt that says what it is, and holds no secret."""
+"""What a backup is: an encrypted archive, and beside it a list of files and a receipt that says what they are.
+
+Neither of the two holds a secret.
+"""
 
 from datetime import datetime
 from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
-from linli_cli.backup.places import Place
+from linli_cli.archive.places import Place
 from linli_cli.console import Trouble
 
 PRIMARY: Final = "primary"
 """What the database server of the services' own settings is called; further ones have their `host:port`."""
 ARCHIVE: Final = ".age"
 RECEIPT: Final = ".json"
+_LIST: Final = ".files.gz"
 _BASES: Final = "base"
 
 
@@ -29,6 +33,24 @@ class Server(BaseModel):
     rows: dict[str, tuple[int, int]]
 
 
+class Files(BaseModel):
+    """The photos and files of tickets that a backup needs; they lie beside it, and others need them too.
+
+    Attributes:
+        count: how many objects, thumbnails among them.
+        new: how many of them no backup had kept before.
+        sealed_for: fingerprint of whom they are encrypted for.
+        sha256: of the list of them.
+        lost: objects that rows spoke of and whose content was nowhere.
+    """
+
+    count: int
+    new: int
+    sealed_for: str
+    sha256: str
+    lost: list[str]
+
+
 class Receipt(BaseModel):
     """What is known of a backup without its key; without one, a backup was broken off and is none."""
 
@@ -40,11 +62,18 @@ class Receipt(BaseModel):
     sha256: str
     secrets: bool
     servers: dict[str, Server]
+    files: Files | None = None
+    """None when it was taken by a version that kept none."""
 
     @property
     def archive(self) -> str:
         """Where its archive is."""
-        return f"{_BASES}/{self.name}{ARCHIVE}"
+        return archive_of(self.name)
+
+    @property
+    def list_of_files(self) -> str:
+        """Where the list of its files is."""
+        return list_of(self.name)
 
     def server(self, name: str) -> Server:
         """Give a server's part.
@@ -65,6 +94,11 @@ def header(name: str) -> dict[str, object]:
 def archive_of(name: str) -> str:
     """Tell where a backup's archive is."""
     return f"{_BASES}/{name}{ARCHIVE}"
+
+
+def list_of(name: str) -> str:
+    """Tell where the list of a backup's files is."""
+    return f"{_BASES}/{name}{_LIST}"
 
 
 def receipts(place: Place) -> list[Receipt]:
@@ -94,6 +128,7 @@ def delete(place: Place, receipt: Receipt) -> None:
     """Delete a backup; the receipt first, so that nobody takes what is left for one."""
     place.delete(f"{_BASES}/{receipt.name}{RECEIPT}")
     place.delete(receipt.archive)
+    place.delete(receipt.list_of_files)
 
 
 def find(place: Place, name: str) -> Receipt:

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
@@ -15,7 +14,8 @@ import asyncpg
 
 from linli_cli.archive.stores import Stores
 from linli_cli.backup import proof
-from linli_cli.backup.contents import PRIMARY, Receipt
+from linli_cli.backup.afterwards import proved
+from linli_cli.backup.contents import PRIMARY
 from linli_cli.backup.lay import Point, into_folder, lay
 from linli_cli.backup.opened import Backup, write_secrets
 from linli_cli.console import Trouble, err, step
@@ -58,7 +58,8 @@ def restore(home: Home, backup: Backup, point: Point, patience: int) -> None:
                 with step("Tables are up to date", "数据表已是最新"):
                     asyncio.run(provision(database.superuser_url(home), APPS, database.passwords(home)))
                     database.migrate_all(home)
-                told, findings = asyncio.run(_settle(Stores.of(home), backup.receipt if point.alone else None))
+                kept = backup.place, backup.key
+                told, findings = asyncio.run(proved(Stores.of(home), backup.receipt if point.alone else None, kept))
         except BaseException:
             shutil.rmtree(home.data / "postgres")  # the next try begins anew
             raise
@@ -67,14 +68,6 @@ def restore(home: Home, backup: Backup, point: Point, patience: int) -> None:
         home.remember()
     proof.show(until, told, findings)
     err.print("Go on 下一步: make up; then take a backup 随后请立即备份: linli backup --to ...", soft_wrap=True)
-
-
-async def _settle(stores: Stores, receipt: Receipt | None) -> tuple[Counter[str], list[proof.Finding]]:
-    from linli_cli.backup.settle import settle  # noqa: PLC0415 slow to load
-
-    with step("What somebody has not heard goes out again", "未送达的事件将重新发布"):
-        findings = await proof.prove(stores, receipt)
-        return await settle(stores), findings
 
 
 def _must_be_empty(home: Home) -> None:

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from linli_cli.archive.places import Place
 from linli_cli.backup import base, segments, wal
 from linli_cli.backup.contents import Server
 from linli_cli.backup.opened import Backup
-from linli_cli.backup.places import Place
 from linli_cli.console import Trouble
 
 Member = tuple[tarfile.TarInfo, BinaryIO | None]

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
+from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key
 from linli_cli.archive.tape import TapeReader, damaged
 from linli_cli.backup import base, contents
 from linli_cli.backup.contents import Receipt
-from linli_cli.backup.places import Place
 from linli_cli.backup.take import PART
 from linli_cli.console import Trouble
 

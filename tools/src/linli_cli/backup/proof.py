@@ -1,4 +1,4 @@
-"""What shows that a restored platform is whole: counts, the points' ledger, and the audit chains."""
+"""What shows that a restored platform is whole: counts, the points' ledger, the audit chains, and files."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ import asyncpg
 from rich.table import Table
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from linli_cli.archive import files
 from linli_cli.archive.stores import Stores, connected
 from linli_cli.backup.contents import Receipt
 from linli_cli.backup.take import count, sources
@@ -42,7 +43,7 @@ async def prove(stores: Stores, receipt: Receipt | None) -> list[Finding]:
         stores: of a platform that rests.
         receipt: of the backup, if its own moment was restored and no later one: then rows must be as many.
     """
-    return [*(await _rows(stores, receipt)), *(await _ledger(stores)), *(await _audit(stores))]
+    return [*(await _rows(stores, receipt)), *(await _ledger(stores)), *(await _audit(stores)), await _files(stores)]
 
 
 async def _rows(stores: Stores, receipt: Receipt | None) -> list[Finding]:
@@ -94,6 +95,15 @@ async def _audit(stores: Stores) -> list[Finding]:
             finally:
                 await engine.dispose()
     return [Finding("audit 审计链", "; ".join(broken) or f"{chains} chains of {rows:,} rows hold", not broken)]
+
+
+async def _files(stores: Stores) -> Finding:
+    count, missing = 0, list[str]()
+    async for some in files.of_all(stores):
+        count += len(some)
+        missing += files.absent(stores.files, some)
+    words = f"{len(missing)} of {count:,} are missing: {', '.join(missing)}" if missing else f"{count:,} are there"
+    return Finding("files 附件", words, not missing)
 
 
 async def _audited(connection: asyncpg.Connection) -> list[int]:

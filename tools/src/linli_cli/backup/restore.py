@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key
 from linli_cli.backup import contents
 from linli_cli.backup.contents import PRIMARY, Receipt
 from linli_cli.backup.lay import Point, into_tar, lay
 from linli_cli.backup.opened import Backup, write_secrets
-from linli_cli.backup.places import Place
 from linli_cli.console import Trouble
 from linli_cli.home import Home
 

@@ -1,4 +1,7 @@
-"""`linli backup`: every database server's files, the log that makes them whole, and the secrets, in one archive."""
+"""`linli backup`: every database server's files, the log that makes them whole, and the secrets, in one archive.
+
+The photos and files of tickets lie beside it, each by itself.
+"""
 
 import asyncio
 import hashlib
@@ -16,13 +19,13 @@ from uuid import uuid4
 import asyncpg
 from rich.progress import DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
+from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Lock
 from linli_cli.archive.stores import Stores, connected
 from linli_cli.archive.tables import PASSING
 from linli_cli.archive.tape import TapeWriter
-from linli_cli.backup import base, contents
+from linli_cli.backup import base, contents, files
 from linli_cli.backup.contents import PRIMARY, Receipt, Server
-from linli_cli.backup.places import Place
 from linli_cli.console import Trouble, err, step
 from linli_cli.home import SERVICES, Home
 
@@ -80,6 +83,8 @@ async def take(home: Home, stores: Stores, place: Place, lock: Lock, *, secrets:
         for one in sources(stores):
             servers[one.name] = await _server(tape, one)
         tape.document("end", {one: facts.model_dump() for one, facts in servers.items()})
+        # Content is there before its row is, so whatever the databases speak of can be kept now.
+        kept = await files.take(stores, place, lock, name, began)
     receipt = Receipt(
         name=name,
         version=os.environ.get("LINLI_TAG") or version("linli"),  # an image knows only what it is run as
@@ -89,6 +94,7 @@ async def take(home: Home, stores: Stores, place: Place, lock: Lock, *, secrets:
         sha256=target.sha256,
         secrets=secrets,
         servers=servers,
+        files=kept,
     )
     with step("What was written is what is read there again", "回读校验"):
         compare(place, receipt)
@@ -175,7 +181,7 @@ def compare(place: Place, receipt: Receipt) -> None:
 
 
 def prune(place: Place, keep: int) -> list[Receipt]:
-    """Delete all but the newest backups, and what the log holds from before the oldest of them.
+    """Delete all but the newest backups, and what of the log and of files only the others needed.
 
     Returns:
         The backups that were deleted.
@@ -196,4 +202,5 @@ def prune(place: Place, keep: int) -> list[Receipt]:
         for piece in wal.pieces(place, system):
             if segments.number(piece) < needed:
                 place.delete(wal.path(system, piece))
+    files.prune(place, kept)
     return old

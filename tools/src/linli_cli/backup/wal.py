@@ -2,13 +2,12 @@
 
 `pg_receivewal` writes it into a folder here, the spool; every few seconds what is new goes to where backups are. The
 servers keep what was not fetched, up to `max_slot_wal_keep_size`: then a piece is lost rather than the disk full, and
-a base backup begins anew. The spool is bounded in the same way.
+a base backup begins anew. The spool is bounded in the same way. Files of tickets that came meanwhile go along.
 """
 
 import asyncio
 import gzip
 import hashlib
-import io
 import json
 import re
 import subprocess
@@ -21,12 +20,13 @@ from typing import Final
 
 import asyncpg
 
+from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import connected
 from linli_cli.archive.tape import damaged
 from linli_cli.backup import base, segments
 from linli_cli.backup.contents import Server
-from linli_cli.backup.places import Place
+from linli_cli.backup.new_files import NewFiles
 from linli_cli.backup.take import Source
 from linli_cli.console import Trouble, err
 
@@ -37,6 +37,8 @@ _REACHED: Final = "reached.json"
 _NAME: Final = re.compile(r"[0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history")
 _SPOOL_LIMIT: Final = 2**30
 _END_WITHIN: Final = 10
+# A server that is killed while it is spoken to leaves asyncpg in a state that it calls its own error.
+_FAILURES: Final = (Trouble, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 def path(system: str, name: str) -> str:
@@ -95,11 +97,12 @@ def reached(place: Place, system: str) -> datetime | None:
 class Receiver:
     """Fetches one server's log, and keeps it."""
 
-    def __init__(self, source: Source, place: Place, lock: Lock, spool: Path) -> None:
+    def __init__(self, source: Source, place: Place, lock: Lock, spool: Path, store: Place) -> None:
         self._source = source
         self._place = place
         self._lock = lock
         self._root = spool
+        self._files = NewFiles(source, place, lock, store)
         self._process: subprocess.Popen[bytes] | None = None
         self._system = ""
         self._shipped: dict[str, str] = {}
@@ -124,6 +127,7 @@ class Receiver:
         finally:  # what was fetched from a server that is gone is worth all the more
             self._keep()
         if until:
+            asyncio.run(self._files.keep(reached(self._place, self._system) or until))
             content = json.dumps({"until": until.isoformat()}).encode()
             self._place.write(f"{_WHERE}/{self._system}/{_REACHED}", content)
 
@@ -213,7 +217,7 @@ class Receiver:
                 continue
             digest = hashlib.sha256(content).hexdigest()
             if self._shipped.get(file.name) != digest:
-                self._place.write(path(self._system, file.name), self._sealed(content))
+                self._place.write(path(self._system, file.name), self._lock.sealed(gzip.compress(content, 1, mtime=0)))
                 self._shipped[file.name] = digest
             if segments.is_piece(file.name):
                 self._whole(file.name)
@@ -232,12 +236,6 @@ class Receiver:
             )
         self._last = max(self._last, place)
 
-    def _sealed(self, content: bytes) -> bytes:
-        target = io.BytesIO()
-        with self._lock.sealing(target) as plain:
-            plain.write(gzip.compress(content, 1, mtime=0))
-        return target.getvalue()
-
 
 def receive(receivers: list[Receiver], every: float, wanted: Callable[[], bool]) -> None:
     """Fetch and keep until it is not wanted any more; whatever fails is tried again."""
@@ -248,7 +246,7 @@ def receive(receivers: list[Receiver], every: float, wanted: Callable[[], bool])
         for one in receivers:
             try:
                 one.round()
-            except (Trouble, asyncpg.PostgresError, OSError) as error:
+            except _FAILURES as error:
                 said = str(error)
         if said != failing:  # once, not every few seconds
             err.print(f"[red]![/] {datetime.now(UTC):%F %T}Z {said}" if said else "[green]✓[/] well again 已恢复")

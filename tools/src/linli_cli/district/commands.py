@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
+from linli_cli.archive.files import FILES
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores
 from linli_cli.console import Trouble, err, out, step
@@ -70,9 +71,10 @@ def export_(
     lock = Lock.of(recipient or [], recipient_file, passphrase_file)
     stores = _stores()
     with _new(output) as target, lock.sealing(target) as plain:
-        header, summaries = _run(export(stores, district, plain))
-    _show((header, summaries))
+        contents = _run(export(stores, district, plain))
+    _show(contents)
     err.print(f"[green]✓[/] {output}", soft_wrap=True)
+    _must_be_there(contents.files.lost)
 
 
 @app.command("import")
@@ -92,7 +94,8 @@ def import_(
     with _existing(file) as source, opens.opening(source) as plain:
         contents = _run(load(stores, plain))
     _show(contents)
-    err.print(f"[green]✓[/] {contents[0].district} {contents[0].name}")
+    err.print(f"[green]✓[/] {contents.header.district} {contents.header.name}")
+    _must_be_there(contents.files.lost)
 
 
 @app.command("remove")
@@ -120,12 +123,12 @@ def remove_(  # noqa: PLR0913 one option each
         )
     if export is not None:
         contents = _verified(export, Key.of(identity_file, passphrase_file))
-        if contents[0].district != district:
-            other = contents[0].district
+        if contents.header.district != district:
+            other = contents.header.district
             raise Trouble(f"{export} is of district {other}.", f"{export} 属于区 {other}。")
         if changed := _run(changed_since(stores, contents)):
             raise Trouble(
-                f"The district was changed since {contents[0].taken_at:%F %T} UTC: {', '.join(changed)}.",
+                f"The district was changed since {contents.header.taken_at:%F %T} UTC: {', '.join(changed)}.",
                 f"导出之后该区数据已有变更：{'、'.join(changed)}。",
                 hint="Have nobody work in it, then export again; or say --without-export.  请停止使用后重新导出。",
             )
@@ -146,7 +149,7 @@ async def _remove(stores: Stores, district: int, *, wait: bool) -> None:
         with step("Nothing came after it", "令牌失效后再次清理"):
             await remove(stores, district, removed)
     left = await what_is_left(stores, district)
-    table = Table("service 服务", "table, stream 数据表、事件流", "removed 已移除", "left 剩余")
+    table = Table("service 服务", "table, stream, files 数据表、事件流、附件", "removed 已移除", "left 剩余")
     for (service, name), count in left.items():
         table.add_row(service, name, f"{removed[service, name]:,}", f"{count:,}")
     out.print(table)
@@ -232,10 +235,22 @@ def _new(file: Path) -> Iterator[BinaryIO]:
 
 def _show(contents: Contents) -> None:
     """Say what an archive holds, on stderr: standard output may be the archive."""
-    header, summaries = contents
+    header = contents.header
     table = Table("service 服务", "table 数据表", "rows 行", title=f"{header.district} {header.name}")
-    for service, summary in summaries.items():
+    for service, summary in contents.services.items():
         for name, found in summary.tables.items():
             if found.rows:
                 table.add_row(service, name, f"{found.rows:,}")
+    if contents.files.count:
+        table.add_row(*FILES, f"{contents.files.count:,}")
     err.print(table)
+
+
+def _must_be_there(lost: list[str]) -> None:
+    """Name the files that rows speak of and whose content is nowhere, once all else is done."""
+    if lost:
+        raise Trouble(
+            f"Done, but {len(lost)} files that rows speak of are nowhere: {', '.join(lost)}.",
+            f"已完成，但有 {len(lost)} 个附件的内容不存在，见上。",
+            hint="Look whether LINLI_FILES names the right place.  请检查 LINLI_FILES。",
+        )

@@ -1,18 +1,27 @@
 """What an exported district consists of, and how an archive of one is checked."""
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
+from linli_cli.archive.places import at_once
 from linli_cli.archive.tape import TapeReader, damaged
 from linli_cli.console import Trouble
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+MARK: Final = "district-import"
+"""Stands as a consumer in the inbox of a service that has taken an archive in, in the transaction that did."""
+FILES: Final = "files"
 _WORDS: Final = "linli district"
+# Whatever an archive says, nothing is written outside of its own district's folder.
+_FILE: Final = re.compile(
+    r"(?P<name>(?P<district>\d{6})/[0-9a-f]{2}/[0-9a-f-]{36}(\.[a-z]+)?)\.(?P<sha256>[0-9a-f]{64})"
+)
 
 
 class ServiceHeader(BaseModel):
@@ -65,7 +74,26 @@ class Summary(BaseModel):
     tables: dict[str, TableSummary]
 
 
-Contents = tuple[Header, dict[str, Summary]]
+class FilesSummary(BaseModel):
+    """What follows the photos and files of tickets.
+
+    Attributes:
+        count: how many objects, thumbnails among them.
+        size: of all of them, in bytes.
+        lost: objects that rows speak of and whose content was nowhere.
+    """
+
+    count: int
+    size: int
+    lost: list[str]
+
+
+class Contents(NamedTuple):
+    """What an archive holds."""
+
+    header: Header
+    services: dict[str, Summary]
+    files: FilesSummary
 
 
 def read_header(tape: TapeReader) -> Header:
@@ -94,6 +122,44 @@ def read_summary(tape: TapeReader, service: str) -> Summary:
         return Summary.model_validate(tape.document(f"{service}/summary"))
     except ValidationError as error:
         raise damaged() from error
+
+
+def read_files(tape: TapeReader, district: int, keep: Callable[[str, bytes], object]) -> FilesSummary:
+    """Read the photos and files of tickets, each held to its digest, and what follows them.
+
+    Args:
+        tape: where they are next.
+        district: whose they must be.
+        keep: gets each object's name and content, eight at a time.
+
+    Raises:
+        Trouble: when they are not whole.
+    """
+    count = size = 0
+
+    def act(one: tuple[str, bytes]) -> int:
+        keep(*one)
+        return len(one[1])
+
+    for length in at_once(act, _files(tape, district)):
+        count, size = count + 1, size + length
+    try:
+        summary = FilesSummary.model_validate(tape.document(FILES))
+    except ValidationError as error:
+        raise damaged() from error
+    if (count, size) != (summary.count, summary.size):
+        raise damaged()
+    return summary
+
+
+def _files(tape: TapeReader, district: int) -> Iterator[tuple[str, bytes]]:
+    for name, content in tape.files(FILES):
+        found = _FILE.fullmatch(name)
+        if not found or int(found["district"]) != district:
+            raise damaged()
+        if hashlib.sha256(content).hexdigest() != found["sha256"]:
+            raise damaged()
+        yield found["name"], content
 
 
 class Digested:
@@ -129,6 +195,7 @@ def verify(source: BinaryIO) -> Contents:
     """
     tape = TapeReader(source)
     header = read_header(tape)
+    kept = read_files(tape, header.district, lambda *_: None)
     summaries = {}
     for service, part in header.services.items():
         digests = {}
@@ -143,4 +210,4 @@ def verify(source: BinaryIO) -> Contents:
             digest.check(summaries[service].tables[table].sha256)
     tape.document("end")
     tape.end()
-    return header, summaries
+    return Contents(header, summaries, kept)

@@ -8,14 +8,16 @@ from uuid import uuid4
 
 import asyncpg
 
+from linli_cli.archive import files
 from linli_cli.archive.order import consumers_first
+from linli_cli.archive.places import at_once
 from linli_cli.archive.snapshots import snapshots
-from linli_cli.archive.stores import Stores
+from linli_cli.archive.stores import Stores, connected
 from linli_cli.archive.tables import PASSING, Table, revision_of, tables_of
 from linli_cli.archive.tape import PartsWriter, TapeWriter
 from linli_cli.console import Trouble, step
 from linli_cli.district import datakeys
-from linli_cli.district.contents import Contents, Header, ServiceHeader, Summary, TableSummary
+from linli_cli.district.contents import FILES, Contents, FilesSummary, Header, ServiceHeader, Summary, TableSummary
 from linli_cli.stack.streams import subscriptions
 
 
@@ -37,6 +39,8 @@ async def export(stores: Stores, district: int, target: BinaryIO) -> Contents:
         summaries = {}
         with TapeWriter(target) as tape:
             tape.document("header", header.model_dump(mode="json"))
+            with step("Files", "附件"):
+                kept = await _write_files(tape, stores, databases["tickets"], district)
             for service, connection in databases.items():
                 with step(service, header.name):
                     written = {
@@ -46,7 +50,7 @@ async def export(stores: Stores, district: int, target: BinaryIO) -> Contents:
                 summaries[service] = Summary(tables=written)
                 tape.document(f"{service}/summary", summaries[service].model_dump())
             tape.document("end", {"services": len(summaries)})
-    return header, summaries
+    return Contents(header, summaries, kept)
 
 
 async def _header(
@@ -64,6 +68,24 @@ async def _header(
         for service, connection in databases.items()
     }
     return Header(id=uuid4(), district=district, name=name, taken_at=datetime.now(UTC), services=services)
+
+
+async def _write_files(tape: TapeWriter, stores: Stores, connection: asyncpg.Connection, district: int) -> FilesSummary:
+    """Write what rows speak of: before them, so that it is there before they are where it is taken in."""
+    count = size = 0
+    nowhere = set()
+    async for some in files.of_district(connection, district):
+        for one, content in zip(some, at_once(stores.files.find, [one.name for one in some]), strict=True):
+            if content is None or not one.is_as_large(len(content)):
+                nowhere.add(one.name)
+            else:
+                tape.file(f"{FILES}/{one.name}.{hashlib.sha256(content).hexdigest()}", content)
+                count, size = count + 1, size + len(content)
+    async with connected(stores.url("tickets", district)) as now:
+        lost = await files.still(files.of_district(now, district), nowhere)
+    summary = FilesSummary(count=count, size=size, lost=lost)
+    tape.document(FILES, summary.model_dump())
+    return summary
 
 
 async def _write(  # noqa: PLR0913, PLR0917 where from and where to

@@ -6,20 +6,19 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
+from linli_cli.archive import files
 from linli_cli.archive.order import DIRECTORY
 from linli_cli.archive.stores import Stores, connected
 from linli_cli.archive.tables import PASSING, Table, broken_references, revision_of, tables_of
 from linli_cli.archive.tape import TapeReader, damaged
 from linli_cli.console import Trouble, step
 from linli_cli.district import datakeys, retell
-from linli_cli.district.contents import Contents, Digested, Header, Summary, read_header, read_summary
+from linli_cli.district.contents import MARK, Contents, Digested, Header, Summary, read_files, read_header, read_summary
 from linli_cli.stack.streams import subscriptions
 
 if TYPE_CHECKING:
     from linli.inbox import Subscriptions
 
-_MARK: Final = "district-import"
-"""Stands as a consumer in the inbox of a service that has taken an archive in, in the transaction that did."""
 _LOCK: Final = 7105637
 _CLASH: Final = """
 SELECT EXISTS (
@@ -30,11 +29,15 @@ SELECT EXISTS (
 async def load(stores: Stores, source: BinaryIO) -> Contents:
     """Take a district in; run again after a failure, it goes on with the services that are missing.
 
-    Services come in the order in which they were read, the directory last: until then nobody gets a token.
+    Files come first, so that content is there before its row is; then services in the order in which they were read,
+    the directory last: until then nobody gets a token.
 
     Args:
         stores: of a platform without this district.
         source: the archive, decrypted.
+
+    Returns:
+        What the archive holds; as lost count those files that rows speak of and that are not here now.
 
     Raises:
         Trouble: when it is damaged, does not fit this platform, or the district is there.
@@ -42,6 +45,8 @@ async def load(stores: Stores, source: BinaryIO) -> Contents:
     tape = TapeReader(source)
     header = read_header(tape)
     done = await _fitting(stores, header)
+    with step("Files", "附件"):
+        kept = read_files(tape, header.district, stores.files.write if "tickets" not in done else lambda *_: None)
     listeners = subscriptions()
     summaries = {}
     for service in header.services:
@@ -56,7 +61,10 @@ async def load(stores: Stores, source: BinaryIO) -> Contents:
         if "audit" in summary.tables:
             await _verify_audit(stores.url(service, header.district), header.district)
     await _tell_states(stores, header.district)
-    return header, summaries
+    async with connected(stores.url("tickets", header.district)) as connection:
+        spoken_of = files.of_district(connection, header.district)
+        kept.lost = [name async for some in spoken_of for name in files.absent(stores.files, some)]
+    return Contents(header, summaries, kept)
 
 
 async def _fitting(stores: Stores, header: Header) -> set[str]:
@@ -95,7 +103,7 @@ async def _fitting(stores: Stores, header: Header) -> set[str]:
 
 async def _marked(connection: asyncpg.Connection, header: Header) -> bool:
     query = "SELECT EXISTS (SELECT FROM inbox WHERE district = $1 AND consumer = $2 AND event_id = $3)"
-    return bool(await connection.fetchval(query, header.district, _MARK, header.id))
+    return bool(await connection.fetchval(query, header.district, MARK, header.id))
 
 
 async def _rows(connection: asyncpg.Connection, district: int) -> int:
@@ -134,11 +142,11 @@ class _Loading:
             summary = read_summary(self._tape, self._service)
             await self._check(connection, tables, loaded, summary)
             await connection.execute(
-                "DELETE FROM inbox WHERE district = $1 AND consumer = $2", self._district, _MARK
+                "DELETE FROM inbox WHERE district = $1 AND consumer = $2", self._district, MARK
             )  # of an earlier journey
             await connection.execute(
                 "INSERT INTO inbox (district, consumer, event_id) VALUES ($1, $2, $3)",
-                *(self._district, _MARK, self._header.id),
+                *(self._district, MARK, self._header.id),
             )
         return summary
 

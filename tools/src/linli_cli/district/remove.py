@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import asyncpg
 from nats.js import JetStreamContext
 
+from linli_cli.archive import files
 from linli_cli.archive.order import consumers_first
 from linli_cli.archive.stores import Stores, connected
 from linli_cli.archive.tables import PASSING, tables_of
@@ -22,14 +23,14 @@ _QUIET = 2
 """So many sweeps in a row that find nothing end the sweeping."""
 
 Removed = Counter[tuple[str, str]]
-"""Rows by service and table, and messages by `broker` and stream."""
+"""Rows by service and table, objects by `files.FILES`, and messages by `broker` and stream."""
 
 
 async def changed_since(stores: Stores, contents: Contents) -> list[str]:
-    """Name the tables that hold something else than an export does; those that are empty were removed before."""
-    header, summaries = contents
+    """Name what holds something else than an export does, tables and files; what is empty was removed before."""
+    header = contents.header
     found = []
-    for service, summary in summaries.items():
+    for service, summary in contents.services.items():
         async with connected(stores.url(service, header.district)) as connection:
             for table in await tables_of(connection):
                 exported = summary.tables.get(table.name)
@@ -38,13 +39,20 @@ async def changed_since(stores: Stores, contents: Contents) -> list[str]:
                 now = await table.fingerprint(connection, header.district)
                 if exported is None or now != exported.fingerprint:
                     found.append(f"{service}.{table.name}")
+    async with connected(stores.url("tickets", header.district)) as connection:
+        there = [files.present(stores.files, some) async for some in files.of_district(connection, header.district)]
+    # An object is written once and never changed: so many, so large, of the same rows, are the same.
+    count, size = sum(map(len, there)), sum(sum(sizes.values()) for sizes in there)
+    if there and (count, size) != (contents.files.count, contents.files.size):
+        found.append(".".join(files.FILES))
     return found
 
 
 async def remove(stores: Stores, district: int, removed: Removed) -> None:
-    """Remove a district, and again until nothing is found: events may be on their way.
+    """Remove a district, and again until nothing is found: events and files may be on their way.
 
-    The directory comes first, so that nobody gets a token any more; then those who tell, then those who listen.
+    The directory comes first, so that nobody gets a token any more; then those who tell, then those who listen; then
+    files, as a row is never without its content.
 
     Args:
         stores: of the platform.
@@ -77,6 +85,7 @@ async def what_is_left(stores: Stores, district: int) -> Removed:
             async with connected(url) as connection:
                 for table in await tables_of(connection):
                     left[service, table.name] += await table.count(connection, district)
+    left[files.FILES] += len(stores.files.names(str(district)))
     async with stores.jetstream() as js:
         for stream, messages in (await _messages(js, district)).items():
             left[STREAMS, stream] += messages
@@ -94,6 +103,7 @@ async def _sweep(stores: Stores, district: int) -> Removed:
             async with connected(url) as connection:
                 for table, rows in (await _delete(connection, district)).items():
                     found[service, table] += rows
+    found[files.FILES] += stores.files.clear(str(district))
     async with stores.jetstream() as js:
         for stream, messages in (await _messages(js, district)).items():
             if messages:

@@ -122,7 +122,7 @@ def environment(home: Home, service: str) -> dict[str, str]:
     if service == CONSOLE:
         return told
     if service == "tickets":
-        kept = {"LINLI_FILES": str(home.root / "files"), "LINLI_PUBLIC_URL": f"http://localhost:{home.port}"}
+        kept = {"LINLI_FILES": str(home.files), "LINLI_PUBLIC_URL": f"http://localhost:{home.port}"}
         told = {**kept, **told}
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{home.service_port(CONSOLE)}/otlp",

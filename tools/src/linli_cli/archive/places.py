@@ -1,23 +1,29 @@
-"""Where backups are kept: a folder, or a bucket of any S3-compatible store."""
+"""Where backups, and the photos and files of tickets, are kept: a folder, or a bucket of any S3-compatible store."""
 
 import hashlib
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, NamedTuple, Protocol, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
-from obstore.store import LocalStore, S3Store
 
+from linli.objects import open_objects
 from linli_cli.console import Trouble
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _PART: Final = 32 * 2**20
 """S3 takes 10,000 parts of one object, so this allows 320 GB."""
-_AT_ONCE: Final = 2
+_PARTS_AT_ONCE: Final = 2
+_AT_ONCE: Final = 8
 _BUFFER: Final = 4 * 2**20
 
 
@@ -26,6 +32,18 @@ class Writable(Protocol):
 
     def write(self, data: bytes, /) -> object:
         """Write on."""
+
+
+class Found(NamedTuple):
+    """Something that is there.
+
+    Attributes:
+        size: in bytes.
+    """
+
+    name: str
+    size: int
+    written_at: datetime
 
 
 class Place:
@@ -41,20 +59,12 @@ class Place:
 
     def __init__(self, address: str, *, make: bool = False) -> None:
         self.address = address.rstrip("/")
-        scheme, found, _ = address.partition("://")
-        self._folder = None if found else Path(address).absolute()
         try:
-            if self._folder:
-                if make:
-                    self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._store: LocalStore | S3Store = LocalStore(self._folder)
-            elif scheme == "s3":
-                plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-                self._store = S3Store.from_url(self.address, client_options={"allow_http": plain})
-            else:
-                raise Trouble(
-                    f"{address} is neither a folder nor s3://bucket/prefix.", f"{address} 既不是目录也不是 s3:// 地址。"
-                )
+            self._store, self._folder = open_objects(self.address, make=make)
+        except ValueError as error:
+            raise Trouble(
+                f"{address} is neither a folder nor s3://bucket/prefix.", f"{address} 既不是目录也不是 s3:// 地址。"
+            ) from error
         except (OSError, BaseError) as error:
             raise self._trouble(error) from error
 
@@ -64,8 +74,18 @@ class Place:
         Args:
             prefix: whole parts of a path.
         """
+        return sorted(one.name for one in self.listing(prefix))
+
+    def listing(self, prefix: str = "") -> Iterator[Found]:
+        """List what is there with what is known of it, in no order.
+
+        Args:
+            prefix: whole parts of a path.
+        """
         with self._reached():
-            return sorted(str(one["path"]) for some in obstore.list(self._store, prefix or None) for one in some)
+            for some in obstore.list(self._store, prefix or None):
+                for one in some:
+                    yield Found(str(one["path"]), one["size"], one["last_modified"])
 
     def has(self, name: str) -> bool:
         """Tell whether something is there."""
@@ -75,11 +95,6 @@ class Place:
             except (FileNotFoundError, NotFoundError):
                 return False
             return True
-
-    def changed_at(self, name: str) -> datetime:
-        """Tell when something was written."""
-        with self._reached():
-            return obstore.head(self._store, name)["last_modified"]
 
     @contextmanager
     def reading(self, name: str) -> Iterator[BinaryIO]:
@@ -98,6 +113,12 @@ class Place:
         with self._reached():
             return bytes(obstore.get(self._store, name).bytes())
 
+    def find(self, name: str) -> bytes | None:
+        """Read something small that may be there."""
+        with self._reached(), suppress(FileNotFoundError, NotFoundError):
+            return bytes(obstore.get(self._store, name).bytes())
+        return None
+
     @contextmanager
     def writing(self, name: str) -> Iterator["Digest"]:
         """Write something large; it is there when the block has ended well, and else never was."""
@@ -106,7 +127,7 @@ class Place:
                 with self._drafted(self._folder / name) as file:
                     yield Digest(file)
             else:
-                writer = obstore.open_writer(self._store, name, buffer_size=_PART, max_concurrency=_AT_ONCE)
+                writer = obstore.open_writer(self._store, name, buffer_size=_PART, max_concurrency=_PARTS_AT_ONCE)
                 yield Digest(writer)
                 writer.close()  # not after an error: what was not completed is nothing
 
@@ -126,6 +147,14 @@ class Place:
                 obstore.delete(self._store, name)
             except (FileNotFoundError, NotFoundError):
                 return
+
+    def clear(self, prefix: str) -> int:
+        """Delete all that is there; give how much that was.
+
+        Args:
+            prefix: whole parts of a path.
+        """
+        return sum(1 for _ in at_once(self.delete, self.names(prefix)))
 
     @contextmanager
     def _drafted(self, file: Path) -> Iterator[BinaryIO]:
@@ -155,7 +184,23 @@ class Place:
     def _trouble(self, error: Exception) -> Trouble:
         # The first line: what follows may be a whole answer of the store's.
         words = str(error).strip().partition("\n")[0]
-        return Trouble(f"{self.address} can't be read or written: {words}", f"备份位置 {self.address} 无法读写。")
+        return Trouble(f"{self.address} can't be read or written: {words}", f"存储位置 {self.address} 无法读写。")
+
+
+def at_once(act: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Do something with each, eight at a time, as what is far away takes time to answer.
+
+    Returns:
+        What came of them, in their order; no more than eight are ever in memory.
+    """
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        begun: deque[Future[Result]] = deque()
+        for item in items:
+            if len(begun) == _AT_ONCE:
+                yield begun.popleft().result()
+            begun.append(pool.submit(act, item))
+        while begun:
+            yield begun.popleft().result()
 
 
 class _Reader(io.RawIOBase):
