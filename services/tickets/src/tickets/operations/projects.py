@@ -21,8 +21,9 @@ from tickets.models.lists import (
     ProjectOutcome,
     ProjectState,
     ProjectStep,
+    Resource,
 )
-from tickets.operations.lists import find_need, find_resource
+from tickets.operations.lists import find_listed
 
 
 async def start_project(  # noqa: PLR0913 a match is these facts
@@ -41,7 +42,7 @@ async def start_project(  # noqa: PLR0913 a match is these facts
         NotListed: 409, when either is not on its list.
         OtherKind: 409.
     """
-    found = await find_resource(session, resource)
+    found = await find_listed(session, Resource, resource)
     need.must_be_listed()
     found.must_be_listed()
     if found.kind != need.kind:
@@ -140,7 +141,7 @@ async def end_project(session: AsyncSession, project: Project, outcome: ProjectO
         ProjectEnded: 409.
     """
     project.end(outcome)
-    need = await find_need(session, project.need_id, to_change=True)
+    need = await find_listed(session, Need, project.need_id, to_change=True)
     need.become(NeedState.MET if outcome is ProjectOutcome.MET else NeedState.LISTED)
     await session.flush()
     await publish(
