@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, field_valid
 
 from linli.db import NOBODY
 from linli.events.cases import MEMBERS
-from linli.schemas import In, Line, Moment, Out, Text
+from linli.schemas import Day, In, Line, Moment, Out, Text
 from linli.units import UnitCode
 from tickets.models.cases import CaseOutcome, CaseState, CaseStep, Effect, Side
 
@@ -155,13 +155,13 @@ class DutyIn(In):
 
     who: Line
     what: Text
-    due_on: date | None = None
+    due_on: Day | None = None
 
 
 class AgreementIn(In):
     """What the parties agreed (调解协议)."""
 
-    signed_on: date
+    signed_on: Day
     duties: list[DutyIn] = Field(min_length=1, max_length=50)
 
 
