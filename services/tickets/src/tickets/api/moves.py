@@ -1,7 +1,7 @@
 """Routes of the moves that people make with a ticket; what each needs, and who may make it, is the table `MOVES`."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from linli.db import Scope, transaction
 from linli.etags import IfMatch, Match, set_etag
 from linli.paging import Paging
-from linli.problems import OutsideScope
+from linli.problems import OutsideScope, Unprocessable
 from linli.schemas import Paged
 from linli.security import Caller, Principal, require
 from linli.service import Router, Transaction
@@ -63,6 +63,8 @@ async def list_similar(
     """
     if not caller.scope.lo <= unit <= caller.scope.hi:
         raise OutsideScope(unit=short(unit))
+    if (latitude is None) != (longitude is None):
+        raise Unprocessable(errors=[_HALF_A_PLACE])
     rows, following = await page.of(
         session,
         folding.similar_to(
@@ -73,6 +75,14 @@ async def list_similar(
         response=response,
     )
     return Paged(items=[TicketAlike.model_validate(row) for row in rows], next=following)
+
+
+_HALF_A_PLACE: Final = {
+    "in": "query",
+    "parameter": "latitude",
+    "detail": "latitude and longitude come together",
+    "detail_zh": "经纬度须同时提供",
+}
 
 
 @router.post("/{ticket_id}/assign")
