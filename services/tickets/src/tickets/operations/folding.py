@@ -107,7 +107,6 @@ async def fold_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
     ticket.stop(Clock)
     await enter(session, ticket, Move.FOLD, caller.id, note, into=str(into.id))
     await _follow(session, ticket, into)
-    into.followers = both
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
     await publish(
         session,
@@ -121,6 +120,7 @@ async def fold_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
             folded_by=caller.id,
         ),
     )
+    into.followers = both  # with the note it is one change, and one step of its trail
     await note_ticket(session, caller, into, None, folded=str(ticket.id))
 
 
