@@ -25,6 +25,7 @@ from tickets.operations.levels import raise_ticket
 from tickets.operations.offices import supervisors_of
 from tickets.operations.rules import rules_of
 from tickets.operations.tickets import LATE, enter, find_ticket
+from tickets.sight import widened
 
 
 async def resolve_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None) -> None:
@@ -115,14 +116,14 @@ async def end_part(session: AsyncSession, ticket: Ticket) -> None:
     """Resolve the ticket that an ended one is a part of, if it was the last."""
     if ticket.parent is None:
         return
-    whole = await find_ticket(session, ticket.parent, to_change=True)
-    running = exists().where(
-        Ticket.district == whole.district, Ticket.parent == whole.id, Ticket.state != State.CLOSED.value
-    )
-    if whole.state != State.SPLIT or await session.scalar(select(running)):
-        return
-    whole.resolve(None, ticket.resolved_by or ticket.reporter)
-    await _resolved(session, whole, Move.PARTS_DONE, NOBODY, None)
+    async with widened(session):  # whoever had the part need not see the whole
+        whole = await find_ticket(session, ticket.parent, to_change=True)
+        running = exists().where(
+            Ticket.district == whole.district, Ticket.parent == whole.id, Ticket.state != State.CLOSED.value
+        )
+        if whole.state == State.SPLIT and not await session.scalar(select(running)):
+            whole.resolve(None, ticket.resolved_by or ticket.reporter)
+            await _resolved(session, whole, Move.PARTS_DONE, NOBODY, None)
 
 
 async def reopen_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, false, insert, or_, select
+from sqlalchemy import ColumnElement, Select, and_, false, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
@@ -173,4 +173,7 @@ async def split_ticket(
     )
     for part in made:
         await take_in(session, part, rules, caller.id)
+    if ticket.visibility == Visibility.PRIVATE.value:  # What is private does not come out by being split.
+        private = update(Ticket).where(Ticket.district == ticket.district, Ticket.parent == ticket.id)
+        await session.execute(private.values(visibility=ticket.visibility))
     return made
