@@ -5,7 +5,6 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from linli import units
 from linli.etags import IfMatch, set_etag
 from linli.paging import Paging
 from linli.schemas import Paged
@@ -50,9 +49,10 @@ async def list_whistles_of_ticket(
     return Paged(items=[WhistleOut.model_validate(row) for row in rows], next=following)
 
 
-@router.get("/whistles", dependencies=[require("departments.read")])
+@router.get("/whistles")
 async def list_whistles(
     session: Transaction,
+    caller: Annotated[Principal, require("departments.read")],
     page: Paging,
     request: Request,
     response: Response,
@@ -61,10 +61,9 @@ async def list_whistles(
     state: Stage | None = None,
 ) -> Paged[WhistleOut]:
     """List calls, newest first; department staff see those to the departments they answer for."""
-    span = None if within is None else units.span(within)
     rows, following = await page.of(
         session,
-        operations.whistles_within(span, department, state),
+        operations.whistles_within(caller, within, department, state),
         key=(Whistle.id.desc(),),
         request=request,
         response=response,

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from linli import timers
+from linli import timers, units
 from linli.db import NOBODY
 from linli.events.tickets import (
     SUPERVISORS,
@@ -117,12 +117,14 @@ def whistles_of(ticket: Ticket) -> Select[tuple[Whistle]]:
 
 
 def whistles_within(
-    unit: tuple[int, int] | None, department: str | None, state: Stage | None
+    caller: Principal, unit: int | None, department: str | None, state: Stage | None
 ) -> Select[tuple[Whistle]]:
     """Select calls by where the ticket is, who was called, and how far it is; department staff see their own only."""
     statement = select(Whistle)
+    if not caller.scope.called:  # Theirs are found by the department. All others' newest are, by the key.
+        statement = statement.where(Whistle.district == caller.district)
     if unit is not None:
-        statement = statement.where(Whistle.unit.between(*unit))
+        statement = statement.where(Whistle.unit.between(*units.span(unit)))
     if department is not None:
         statement = statement.where(Whistle.department == department)
     return statement if state is None else statement.where(Whistle.state == state.value)
