@@ -214,7 +214,10 @@ async def test_a_poor_rating_reopens_once_then_goes_up_then_stands(tickets: Runn
     await done(people.resident, ticket, "close", outcome="not_fixed")
     stands = await done(people.resident, ticket, "rate", rating=1)
     assert (stands["state"], stands["rating"], stands["reopened"]) == ("closed", 1, 2)
-    assert [event["rating"] for event in await told(tickets, ticket, "rated")] == [2, 2, 1]
+    rated = await told(tickets, ticket, "rated")
+    assert [event["rating"] for event in rated] == [2, 2, 1]
+    # What is not taken up again is the supervisors' matter.
+    assert [len(event["supervisors"]) > 0 for event in rated] == [False, False, True]
     assert [event["reopened_by"] for event in await told(tickets, ticket, "reopened")] == [NOBODY, NOBODY]
     (event,) = await told(tickets, ticket, "escalated")
     assert (event["level"], event["escalated_by"], len(event["supervisors"]) > 0) == ("street", NOBODY, True)

@@ -40,6 +40,7 @@ class Kind(StrEnum):
     TICKET_SPLIT = "ticket_split"
     TICKET_NOTED = "ticket_noted"
     TICKET_RATED = "ticket_rated"
+    TICKET_RATED_POORLY = "ticket_rated_poorly"
     WHISTLE_BLOWN = "whistle_blown"
     WHISTLE_REPORTED = "whistle_reported"
     WHISTLE_ACTED = "whistle_acted"

@@ -19,7 +19,7 @@ from linli.events.tickets import (
 )
 from linli.outbox import publish
 from linli.security import Principal
-from tickets.models.moves import MOVES, Clock, Move, Outcome, State
+from tickets.models.moves import MOVES, POOR, Clock, Move, Outcome, State
 from tickets.models.tickets import Follower, Ticket
 from tickets.operations.levels import raise_ticket
 from tickets.operations.offices import supervisors_of
@@ -164,7 +164,7 @@ async def _reopened(session: AsyncSession, ticket: Ticket, move: Move, actor: UU
 
 
 async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, rating: int, note: str | None) -> None:
-    """Say how well the matter was answered (评价), 1 to 5; a poor rating takes it up again.
+    """Say how well the matter was answered (评价), 1 to 5; a poor one takes it up again, or is told above.
 
     Raises:
         NotYours: 403, for anybody but the reporter.
@@ -172,6 +172,7 @@ async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
         AlreadyRated: 409.
     """
     ticket.rate(caller, rating)
+    taken_up = MOVES[Move.POORLY_RATED].legal(ticket)
     await enter(session, ticket, Move.RATE, caller.id, note, rating=rating)
     await publish(
         session,
@@ -182,9 +183,10 @@ async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
             reporter=ticket.reporter,
             resolved_by=cast("UUID", ticket.resolved_by),  # a closed ticket has one: ck_ticket_resolved
             rating=rating,
+            supervisors=await supervisors_of(session, ticket) if rating < POOR and not taken_up else (),
         ),
     )
-    if MOVES[Move.POORLY_RATED].legal(ticket):
+    if taken_up:
         again = ticket.reopened > 0
         ticket.reopen(Move.POORLY_RATED, None)
         await _reopened(session, ticket, Move.POORLY_RATED, NOBODY, None)
