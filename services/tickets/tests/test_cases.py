@@ -414,6 +414,8 @@ async def test_a_team_is_named_by_street_or_district_and_its_first_naming_needs_
     path = "/tickets/v1/case-teams/310104004/3"
     assert (await tickets.client("community_manager", COMMUNITY).put(path, json=body)).status_code == 403
     assert (await tickets.client("street_admin", STREET).put(path, json=body)).status_code == 403
+    nobody = await street.put(path, json={**body, "members": [str(UUID(int=0))]})
+    assert (nobody.status_code, nobody.json()["errors"][0]["pointer"]) == (422, "#/members")
     made = await street.put(path, json=body)
     assert made.status_code == 200, made.text
     assert (await street.put(path, json=body)).status_code == 428

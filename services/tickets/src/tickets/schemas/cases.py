@@ -24,6 +24,13 @@ class TeamIn(In):
     active: StrictBool = Field(default=True, description="Whether it takes new cases (是否启用)")
     members: list[UUID] = Field(min_length=1, max_length=MEMBERS, description="Who sees its cases, nobody else (成员)")
 
+    @field_validator("members")
+    @classmethod
+    def _of_people(cls, members: list[UUID]) -> list[UUID]:
+        if NOBODY in members:
+            raise ValueError("all zeros is nobody, who could take no case (全零编号不是人员)")
+        return members
+
 
 def _people(members: list[UUID]) -> list[UUID]:
     """Leave out the platform, which is one of every team."""
