@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
@@ -16,7 +16,7 @@ from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
 from linli.telemetry import trace_id
-from tickets.calendar import DAY, Calendar
+from tickets.calendar import DAY
 from tickets.models.errands import (
     Errand,
     ErrandEntry,
@@ -191,20 +191,6 @@ async def step_overdue(session: AsyncSession, errand_id: UUID, due_at: datetime)
     await _write(session, errand, ErrandStep.OVERDUE, NOBODY, None)
     await publish(session, ErrandOverdue(**_who(errand), due_at=due_at))
     return True
-
-
-async def reschedule(session: AsyncSession, district: int, calendar: Calendar) -> None:
-    """Move the next steps of errands, as far as not due yet, to where a district's corrected calendar puts them."""
-    running = select(Errand.id, Errand.unit, Errand.stepped_at, Errand.due_at).where(
-        Errand.district == district, Errand.due_at > datetime.now(UTC)
-    )
-    for row in (await session.execute(running.order_by(Errand.id).with_for_update())).all():
-        due_at = calendar.due_after(row.stepped_at, STEP_DAYS * DAY)
-        if due_at != row.due_at:
-            # No step of anybody's: the errand's version stays.
-            moved = update(Errand).where(Errand.district == district, Errand.id == row.id).values(due_at=due_at)
-            await session.execute(moved)
-            await timers.set(session, aggregate=row.id, unit=row.unit, due={NEXT_STEP: due_at})
 
 
 def _paper(errand: Errand, name: str) -> Paper:

@@ -25,7 +25,6 @@ from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
-from tickets.calendar import Calendar
 from tickets.models.moves import IllegalMove, Move, Names, State
 from tickets.models.tickets import Ticket
 from tickets.models.whistles import AlreadyCalled, NotYourWhistle, Stage, Whistle
@@ -213,18 +212,6 @@ async def miss(session: AsyncSession, whistle_id: UUID, due_at: datetime) -> boo
         ),
     )
     return True
-
-
-async def reschedule(session: AsyncSession, district: int, calendar: Calendar) -> None:
-    """Move when departments must report to what a corrected calendar says."""
-    running = select(Whistle).where(
-        Whistle.district == district, Whistle.state == Stage.CALLED.value, Whistle.missed_at.is_(None)
-    )
-    for whistle in await session.scalars(running.with_for_update()):
-        due_at = calendar.due_after(whistle.called_at, whistle.report_minutes)
-        if due_at != whistle.report_due_at:
-            whistle.report_due_at = due_at
-            await timers.set(session, aggregate=whistle.id, unit=whistle.unit, due={Whistle.REPORT: due_at})
 
 
 async def _took(session: AsyncSession, whistle: Whistle, now: datetime) -> int:

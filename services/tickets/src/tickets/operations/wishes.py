@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, exists, select, update
+from sqlalchemy import Select, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
@@ -15,7 +15,7 @@ from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
-from tickets.calendar import DAY, Calendar
+from tickets.calendar import DAY
 from tickets.models.wishes import NotYourWish, OwnWish, Wish, WishMove, WishPerson, WishState
 from tickets.operations.rules import rules_of
 
@@ -155,20 +155,6 @@ async def expire_claim(session: AsyncSession, wish_id: UUID) -> bool:
     if wish.state == WishState.CLAIMED:
         await _return(session, wish, WishMove.EXPIRE)
     return False
-
-
-async def reschedule(session: AsyncSession, district: int, calendar: Calendar) -> None:
-    """Move the ends of claims that still run to where a district's corrected calendar puts them."""
-    running = select(Wish.id, Wish.unit, Wish.claimed_at, Wish.claim_due_at).where(
-        Wish.district == district, Wish.state == WishState.CLAIMED.value, Wish.claim_due_at > datetime.now(UTC)
-    )
-    for row in (await session.execute(running.order_by(Wish.id).with_for_update())).all():
-        due_at = calendar.due_after(row.claimed_at, CLAIM_DAYS * DAY)
-        if due_at != row.claim_due_at:
-            # No step of anybody's: the wish's version stays.
-            moved = update(Wish).where(Wish.district == district, Wish.id == row.id).values(claim_due_at=due_at)
-            await session.execute(moved)
-            await timers.set(session, aggregate=row.id, unit=row.unit, due={CLAIM: due_at})
 
 
 async def fulfil_wish(session: AsyncSession, caller: Principal, wish: Wish) -> None:
