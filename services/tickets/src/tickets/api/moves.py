@@ -20,6 +20,7 @@ from tickets.models.moves import Outcome
 from tickets.models.tickets import Ticket
 from tickets.operations import endings, folding, levels, offices
 from tickets.operations import tickets as operations
+from tickets.operations.rules import rules_of
 from tickets.schemas.tickets import (
     Assign,
     Category,
@@ -110,7 +111,7 @@ async def ask_reporter(
     response: Response,
 ) -> TicketOut:
     """Ask the reporter for something (等待诉求人): the clocks stand still until it is answered."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await operations.ask_reporter(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -125,7 +126,7 @@ async def answer_for_reporter(
     response: Response,
 ) -> TicketOut:
     """Say what the reporter was asked for (补充答复): the clocks go on."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await operations.answer_for_reporter(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -155,7 +156,7 @@ async def escalate_ticket(
     response: Response,
 ) -> TicketOut:
     """Raise the ticket to the level above (升级), which answers for it from now on."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await levels.escalate_ticket(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -170,7 +171,7 @@ async def return_ticket(
     response: Response,
 ) -> TicketOut:
     """Give the ticket back to the level below (退回)."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await levels.return_ticket(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -185,7 +186,7 @@ async def resolve_ticket(
     response: Response,
 ) -> TicketOut:
     """Say that the matter is dealt with (办结); its reporter confirms that, or does not."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await endings.resolve_ticket(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -215,7 +216,7 @@ async def reopen_ticket(
     response: Response,
 ) -> TicketOut:
     """Say why it is not dealt with after all (重新办理): the one who had it takes it up again."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await endings.reopen_ticket(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -230,7 +231,7 @@ async def withdraw_ticket(
     response: Response,
 ) -> TicketOut:
     """Take one's report back (撤回), before it is resolved."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await endings.withdraw_ticket(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -245,7 +246,7 @@ async def rate_ticket(
     response: Response,
 ) -> TicketOut:
     """Say how well it was answered (评价), 1 to 5; under 3 it is taken up again."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await endings.rate_ticket(session, caller, ticket, body.rating, body.note)
     return answer(ticket, response)
 
@@ -280,6 +281,15 @@ async def split_ticket(
     parts = await folding.split_ticket(session, caller, ticket, [dict(part) for part in body.parts], body.note)
     set_etag(response, ticket)
     return Paged(items=[TicketOut.model_validate(part) for part in parts], next=None)
+
+
+async def _held(session: AsyncSession, caller: Principal, ticket_id: UUID, match: Match) -> Ticket:
+    """Find a ticket for a move that follows the district's rules, which are held before it is locked.
+
+    Whoever corrects them locks in this order, too: otherwise the two would wait for each other.
+    """
+    await rules_of(session, caller.district)
+    return await _found(session, ticket_id, match)
 
 
 async def _found(session: AsyncSession, ticket_id: UUID, match: Match) -> Ticket:

@@ -12,6 +12,7 @@ from linli.security import Principal, require
 from linli.service import PublicWithin, Router, Transaction
 from tickets.models.wishes import Wish, WishState
 from tickets.operations import wishes as operations
+from tickets.operations.rules import rules_of
 from tickets.schemas.tickets import Category
 from tickets.schemas.wishes import WishIn, WishOut
 
@@ -67,6 +68,7 @@ async def claim_wish(
     wish_id: UUID, match: IfMatch, session: Transaction, caller: Claimer, response: Response
 ) -> WishOut:
     """Promise to fulfil a wish (认领). If that is not done in time, it returns to the list by itself."""
+    await rules_of(session, caller.district)  # before the wish, as in `api.moves`
     wish = await operations.find_wish(session, wish_id, to_change=True)
     wish.must_be_free()  # who comes too late is told so, and not that the wish has changed
     match.check(wish)
