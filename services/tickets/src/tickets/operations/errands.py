@@ -10,7 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
 from linli.db import NOBODY, require_unit
-from linli.events.cases import ErrandDone, ErrandFiled, ErrandOpened, ErrandOverdue, ErrandPapersAsked
+from linli.events.cases import (
+    ErrandDone,
+    ErrandFiled,
+    ErrandOpened,
+    ErrandOverdue,
+    ErrandPaperHanded,
+    ErrandPapersAsked,
+    ErrandTakenOver,
+)
 from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
@@ -137,6 +145,7 @@ async def hand_paper(session: AsyncSession, caller: Principal, errand: Errand, p
     errand.take(ErrandStep.HAND, await _next_due(session, errand.district))
     paper.hand_over(by, caller.id)
     await _enter(session, errand, ErrandStep.HAND, caller.id, None)
+    await publish(session, ErrandPaperHanded(**_who(errand), paper=paper.id))
     return paper
 
 
@@ -166,6 +175,7 @@ async def take_over(session: AsyncSession, caller: Principal, errand: Errand, no
     errand.take(ErrandStep.TAKE_OVER, await _next_due(session, errand.district))
     errand.worker = caller.id
     await _enter(session, errand, ErrandStep.TAKE_OVER, caller.id, note)
+    await publish(session, ErrandTakenOver(**_who(errand)))
 
 
 async def finish_errand(

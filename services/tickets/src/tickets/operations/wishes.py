@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
 from linli.db import require_unit
-from linli.events.wishes import WishClaimed, WishConfirmed, WishFulfilled, WishListed, WishReturned
+from linli.events.wishes import WishClaimed, WishConfirmed, WishFulfilled, WishListed, WishReturned, WishWithdrawn
 from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
@@ -205,6 +205,16 @@ async def withdraw_wish(session: AsyncSession, caller: Principal, wish: Wish) ->
         await _must_be_wisher(session, caller, wish, WishMove.WITHDRAW)
     wish.withdraw()
     await session.flush()
+    await publish(
+        session,
+        WishWithdrawn(
+            wish=wish.id,
+            unit=wish.unit,
+            sequence=wish.version,
+            wisher=await _wisher(session, wish),
+            withdrawn_by=caller.id,
+        ),
+    )
 
 
 async def _return(session: AsyncSession, wish: Wish, move: WishMove) -> None:
