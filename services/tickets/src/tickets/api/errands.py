@@ -38,9 +38,10 @@ async def open_errand(body: ErrandIn, session: Transaction, caller: Worker, resp
     return _answer(errand, response)
 
 
-@router.get("/errands", dependencies=[require("errands.read")])
+@router.get("/errands")
 async def list_errands(
     session: Transaction,
+    caller: Annotated[Principal, require("errands.read")],
     page: Paging,
     request: Request,
     response: Response,
@@ -51,7 +52,7 @@ async def list_errands(
     """List the errands the caller may see, newest first: of those served, their own."""
     rows, following = await page.of(
         session,
-        operations.errands_within(within, state, worker),
+        operations.errands_within(caller.district, within, state, worker),
         key=(Errand.id.desc(),),
         request=request,
         response=response,

@@ -35,9 +35,10 @@ async def start_project(
     return _answer(project, response)
 
 
-@router.get("/projects", dependencies=[require("lists.read")])
+@router.get("/projects")
 async def list_projects(
     session: Transaction,
+    caller: Annotated[Principal, require("lists.read")],
     page: Paging,
     request: Request,
     response: Response,
@@ -47,7 +48,7 @@ async def list_projects(
     """List projects (项目清单), newest first; a partner sees those with his resources."""
     rows, following = await page.of(
         session,
-        operations.projects_within(within, state),
+        operations.projects_within(caller.district, within, state),
         key=(Project.id.desc(),),
         request=request,
         response=response,

@@ -46,9 +46,10 @@ async def list_wishes(
     mine: Annotated[bool, Query(description="Only those the caller has claimed (本人认领)")] = False,
 ) -> Paged[WishOut]:
     """List the wishes of the district, newest first; by wisher only where one may know."""
+    found = {"state": state, "kind": kind, "claimer": caller.id if mine else None}
     rows, following = await page.of(
         session,
-        operations.wishes_within(within, state, kind, caller.id if mine else None, wisher),
+        operations.wishes_within(caller.district, within, wisher=wisher, **found),
         key=(Wish.id.desc(),),
         request=request,
         response=response,

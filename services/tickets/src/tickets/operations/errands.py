@@ -88,9 +88,11 @@ async def find_errand(session: AsyncSession, errand_id: UUID, *, to_change: bool
     return errand
 
 
-def errands_within(unit: int | None, state: ErrandState | None, worker: UUID | None) -> Select[tuple[Errand]]:
-    """Select errands by where they are, how they stand, and who goes them."""
-    statement = select(Errand)
+def errands_within(
+    district: int, unit: int | None, state: ErrandState | None, worker: UUID | None
+) -> Select[tuple[Errand]]:
+    """Select a district's errands by where they are, how they stand, and who goes them."""
+    statement = select(Errand).where(Errand.district == district)
     if unit is not None:
         statement = statement.where(Errand.unit.between(*units.span(unit)))
     if state is not None:

@@ -91,9 +91,9 @@ async def find_project(session: AsyncSession, project_id: UUID, *, to_change: bo
     return project
 
 
-def projects_within(unit: int | None, state: ProjectState | None) -> Select[tuple[Project]]:
-    """Select projects by where they are and whether they go on."""
-    statement = select(Project)
+def projects_within(district: int, unit: int | None, state: ProjectState | None) -> Select[tuple[Project]]:
+    """Select a district's projects by where they are and whether they go on."""
+    statement = select(Project).where(Project.district == district)
     if unit is not None:
         statement = statement.where(Project.unit.between(*units.span(unit)))
     return statement if state is None else statement.where(Project.state == state.value)

@@ -79,18 +79,15 @@ async def find_wish(session: AsyncSession, wish_id: UUID, *, to_change: bool = F
 
 
 def wishes_within(
-    unit: int | None, state: WishState | None, kind: str | None, claimer: UUID | None, wisher: UUID | None
+    district: int, unit: int | None, *, wisher: UUID | None, **equal: UUID | str | None
 ) -> Select[tuple[Wish]]:
-    """Select wishes by where they are and how they stand; by wisher only those whose wisher may be seen."""
-    statement = select(Wish)
+    """Select a district's wishes by where they are and what their columns hold; by wisher those that may be known."""
+    statement = select(Wish).where(Wish.district == district)
     if unit is not None:
         statement = statement.where(Wish.unit.between(*units.span(unit)))
-    if state is not None:
-        statement = statement.where(Wish.state == state.value)
-    if kind is not None:
-        statement = statement.where(Wish.kind == kind)
-    if claimer is not None:
-        statement = statement.where(Wish.claimer == claimer)
+    for name, value in equal.items():
+        if value is not None:
+            statement = statement.where(getattr(Wish, name) == value)
     if wisher is not None:
         own = exists().where(
             WishPerson.district == Wish.district, WishPerson.id == Wish.id, WishPerson.wisher == wisher
