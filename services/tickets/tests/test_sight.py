@@ -163,3 +163,19 @@ async def test_what_is_private_does_not_come_out_by_being_split(tickets: Running
         assert (await worker.get(f"/tickets/v1/tickets/{part['id']}")).status_code == 404
         stands = (await manager.get(f"/tickets/v1/tickets/{part['id']}")).json()
         assert {name: stands[name] for name in part} == part
+
+
+async def test_what_becomes_a_case_takes_its_parts_along(tickets: Running) -> None:
+    manager, staff = tickets.client("community_manager", COMMUNITY), await employ(tickets, "grid_worker", GRID)
+    team = {"name": "调解队", "members": [str(uuid4())]}
+    street = tickets.client("street_admin", STREET)
+    assert (await street.put(f"/tickets/v1/case-teams/{COMMUNITY}/1", json=team)).status_code == 200
+    whole = await opened(tickets, "other")
+    halves = [{"title": title, "description": title} for title in ("老人", "孩子")]
+    for part in (parts := (await moved(manager, whole, "split", parts=halves))["items"]):
+        await moved(manager, part["id"], "assign", assignee=str(staff))
+        await moved(manager, part["id"], "resolve", note="已上门")
+    other = tickets.client("grid_worker", GRID)
+    assert {(await other.get(f"/tickets/v1/tickets/{part['id']}")).status_code for part in parts} == {200}
+    await moved(manager, whole, "case", grade=1)
+    assert {(await other.get(f"/tickets/v1/tickets/{part['id']}")).status_code for part in parts} == {404}

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, false, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
 
 from linli import timers, units
 from linli.events.tickets import FOLLOWERS, TicketFolded, TicketSplit
@@ -173,7 +174,21 @@ async def split_ticket(
     )
     for part in made:
         await take_in(session, part, rules, caller.id)
-    if ticket.visibility == Visibility.PRIVATE.value:  # What is private does not come out by being split.
-        private = update(Ticket).where(Ticket.district == ticket.district, Ticket.parent == ticket.id)
-        await session.execute(private.values(visibility=ticket.visibility))
+    if ticket.visibility == Visibility.PRIVATE.value:
+        await keep_private(session, ticket, made)
     return made
+
+
+async def keep_private(session: AsyncSession, whole: Ticket, parts: Sequence[Ticket] = ()) -> None:
+    """Show the parts of what is private to nobody else, whatever their own categories say; it is no step of theirs.
+
+    Args:
+        session: an open transaction in which the whole was locked.
+        whole: a private ticket.
+        parts: those of its parts that are at hand.
+    """
+    own = update(Ticket).where(Ticket.district == whole.district, Ticket.parent == whole.id)
+    private = own.values(visibility=whole.visibility).execution_options(synchronize_session=False)
+    await session.execute(private)
+    for part in parts:
+        set_committed_value(part, "visibility", whole.visibility)
