@@ -25,6 +25,10 @@ DEFINERS = {"event_log_roll", "telemetry_roll"}
 TEAMS = {"case_team"}
 """Tables that say who is on a team: no secret."""
 _ON_THE_TEAM = "((current_setting('app.person'::text))::uuid = ANY (members))"
+_NOT_PRIVATE = (
+    "WHEN 'private'::text THEN ((current_setting('app.person'::text))::uuid = ANY (ARRAY[assignee, reporter]))"
+)
+_AS_ITS_TICKET = "ticket_seen(district, ticket_id)"
 
 # What holds a policy: a range of units, some grids, or the caller himself.
 _HOLDS = (("app.lo", "app.hi"), ("app.grids",), ("app.person",))
@@ -60,7 +64,8 @@ async def _policies(connection: asyncpg.Connection) -> list[str]:
     found: list[str] = []
     seen: set[tuple[str, str, str]] = set()
     rows = await connection.fetch("SELECT * FROM pg_policies WHERE schemaname = 'public'")
-    confidential = await _confidential(connection)
+    confidential = await _having(connection, "members") - TEAMS
+    parts = await _having(connection, "ticket_id")
     for row in rows:
         name, roles = f"{row['tablename']}.{row['policyname']}", set(row["roles"])
         if len(roles) != 1 or not roles <= WAYS | OTHERS:
@@ -72,6 +77,9 @@ async def _policies(connection: asyncpg.Connection) -> list[str]:
         seen.add((row["tablename"], role, row["cmd"]))
         if role in WAYS:
             found += _conditions(name, role, row)
+            if role == "linli_worker" and row["cmd"] in {"ALL", "SELECT"}:
+                hides = _hides(row["tablename"], parts)
+                found += [f"{name}: what is private is shown to grid workers"] * (hides not in row["qual"])
             if row["tablename"] in confidential and any(
                 _ON_THE_TEAM not in condition for condition in (row["qual"], row["with_check"]) if condition
             ):
@@ -79,12 +87,19 @@ async def _policies(connection: asyncpg.Connection) -> list[str]:
     return found
 
 
-async def _confidential(connection: asyncpg.Connection) -> set[str]:
-    """Give the tables whose rows are for those alone whom the row itself names: cases and their parts."""
+def _hides(table: str, parts: set[str]) -> str:
+    """Give what keeps private tickets, and what belongs to them, from grid workers."""
+    if table == "ticket":
+        return _NOT_PRIVATE
+    return _AS_ITS_TICKET if table in parts else ""
+
+
+async def _having(connection: asyncpg.Connection, column: str) -> set[str]:
+    """Give the tables that have a column: `members` names who alone sees a row, `ticket_id` what it belongs to."""
     rows = await connection.fetch(
-        "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'members'"
+        "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = $1", column
     )
-    return {row["table_name"] for row in rows} - TEAMS
+    return {row["table_name"] for row in rows}
 
 
 def _conditions(name: str, role: str, row: asyncpg.Record) -> list[str]:

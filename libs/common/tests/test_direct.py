@@ -12,7 +12,7 @@ from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.queue import Empty
 
 from linli.db import NOBODY, Scope, transaction
-from linli.direct import Direct, fetch, fetchrow
+from linli.direct import Direct, fetch, fetchrow, lock_shared
 from linli.fair import Fair
 from linli.models import uuid7
 from linli.testing import Running, Stage
@@ -127,14 +127,20 @@ async def test_a_lock_is_taken_before_what_it_is_for_is_read(shelf: Running) -> 
 
         async def look() -> int:
             async with Direct(shelf.app.state.sessions, STREET) as direct:
-                await direct.lock_shared(7, 310104)
+                await lock_shared(direct, 7, 310104)
                 (row,) = await direct.fetch(mine, held[1])
                 return int(row["found"])
 
-        looking = asyncio.create_task(look())
+        async def look_in_session() -> int:
+            async with transaction(shelf.app.state.sessions, STREET) as session:
+                await lock_shared(session, 7, 310104)
+                row = await fetchrow(session, mine, held[1])
+                return int(row["found"]) if row else 0
+
+        looking = [asyncio.create_task(look()), asyncio.create_task(look_in_session())]
         await asyncio.sleep(0.2)
-        assert not looking.done()
-    assert await looking == 1
+        assert not any(task.done() for task in looking)
+    assert await asyncio.gather(*looking) == [1, 1]
 
 
 async def test_a_connection_that_the_server_has_closed_is_given_to_nobody(shelf: Running) -> None:

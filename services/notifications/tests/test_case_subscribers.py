@@ -19,7 +19,9 @@ from linli.events.cases import (
     ErrandFiled,
     ErrandOpened,
     ErrandOverdue,
+    ErrandPaperHanded,
     ErrandPapersAsked,
+    ErrandTakenOver,
 )
 from linli.events.points import PointsAwarded
 from linli.events.wishes import (
@@ -29,6 +31,7 @@ from linli.events.wishes import (
     WishConfirmed,
     WishFulfilled,
     WishReturned,
+    WishWithdrawn,
 )
 from linli.testing import Running, tell
 from notifications.case_subscribers import TOLD
@@ -50,12 +53,15 @@ EVENTS = [
     (CaseFollowUpDue(**_TEAM, follow_up=uuid4(), overdue=True), "case_follow_up_overdue"),
     (ErrandOpened(**_ERRAND, served=ME, worker=OTHER), "errand_opened"),
     (ErrandPapersAsked(**_ERRAND, served=ME, worker=OTHER), "errand_papers_asked"),
+    (ErrandPaperHanded(**_ERRAND, served=ME, worker=OTHER, paper=uuid4()), "errand_paper_handed"),
+    (ErrandTakenOver(**_ERRAND, served=ME, worker=OTHER), "errand_taken_over"),
     (ErrandFiled(**_ERRAND, served=ME, worker=OTHER), "errand_filed"),
     (ErrandDone(**_ERRAND, served=ME, worker=OTHER, result="granted"), "errand_done"),
     (ErrandOverdue(**_ERRAND, served=OTHER, worker=ME, due_at=AT), "errand_overdue"),
     (WishClaimed(**_WISH, wisher=ME, claimer=OTHER, due_at=AT), "wish_claimed"),
     (WishReturned(**_WISH, wisher=ME, claimer=uuid4(), reason="expire"), "wish_returned"),
     (WishReturned(**_WISH, wisher=uuid4(), claimer=ME, reason="deny"), "wish_claim_ended"),
+    (WishWithdrawn(**_WISH, wisher=ME, withdrawn_by=OTHER), "wish_withdrawn"),
     (WishFulfilled(**_WISH, wisher=ME, claimer=OTHER), "wish_fulfilled"),
     (WishConfirmed(**_WISH, wisher=OTHER, claimer=ME), "wish_confirmed"),
     (ProjectStarted(**_PROJECT, provider=ME), "project_started"),

@@ -303,6 +303,21 @@ async def test_a_follow_up_is_due_in_our_time(tickets: Running, due_at: str) -> 
     assert (await mediator.post(f"{CASES}/{case}/conferences", json=conference)).status_code in {201, 422}
 
 
+@pytest.mark.parametrize(
+    "agreed",
+    [
+        {"signed_on": 1772409600, "duties": [{"who": "甲", "what": "清理"}]},
+        {"signed_on": "2026-03-02", "duties": [{"who": "甲", "what": "清理", "due_on": 1775001600}]},
+    ],
+)
+async def test_a_day_that_could_count_seconds_is_refused(tickets: Running, agreed: dict[str, object]) -> None:
+    member = uuid4()
+    await team(tickets, COMMUNITY, 2, member)
+    mediator = tickets.client("volunteer", "310104", member)
+    refused = await mediator.post(f"{CASES}/{await opened(tickets, 2)}/agreements", json=agreed)
+    assert refused.status_code == 422, refused.text
+
+
 async def test_a_closed_case_can_only_be_followed_up(tickets: Running) -> None:
     member = uuid4()
     await team(tickets, COMMUNITY, 2, member)
@@ -399,6 +414,8 @@ async def test_a_team_is_named_by_street_or_district_and_its_first_naming_needs_
     path = "/tickets/v1/case-teams/310104004/3"
     assert (await tickets.client("community_manager", COMMUNITY).put(path, json=body)).status_code == 403
     assert (await tickets.client("street_admin", STREET).put(path, json=body)).status_code == 403
+    nobody = await street.put(path, json={**body, "members": [str(UUID(int=0))]})
+    assert (nobody.status_code, nobody.json()["errors"][0]["pointer"]) == (422, "#/members")
     made = await street.put(path, json=body)
     assert made.status_code == 200, made.text
     assert (await street.put(path, json=body)).status_code == 428

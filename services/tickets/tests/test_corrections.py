@@ -136,6 +136,22 @@ async def test_a_ticket_opened_during_a_correction_has_its_deadline_too(tickets:
             assert datetime.fromisoformat(stands["answer_due_at"]) == calendar.due_after(at, DAY)
 
 
+async def test_a_correction_and_moves_at_the_same_time_do_not_wait_for_each_other(tickets: Running) -> None:
+    district, manager = tickets.client("district_admin", "310104"), tickets.client("community_manager", COMMUNITY)
+    day = next_workday(after=2)
+    etag = (await manager.get(path(day))).headers.get("etag")
+    for working in (False, True):
+        waiting = [(await opened(manager))["id"] for _ in range(12)]
+        urls = [f"/tickets/v1/tickets/{id_}/{move}" for id_ in waiting for move in ("ask", "escalate")]
+        corrected, *moved = await asyncio.gather(
+            put(district, day, etag, working=working),
+            *(manager.post(url, json={"note": "哪一盏灯？"}, headers={"If-Match": "*"}) for url in urls),
+        )
+        assert corrected.status_code == 200, corrected.text
+        assert {answer.status_code for answer in moved} <= {200, 403, 409}
+        etag = corrected.headers["etag"]
+
+
 MANY = 50_000
 DUE = 150
 

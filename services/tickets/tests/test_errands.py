@@ -87,7 +87,8 @@ async def test_an_errand_goes_from_papers_to_its_result_and_the_person_served_fo
     ]  # fmt: skip
     assert [entry["sequence"] for entry in trail] == list(range(1, 9))
     assert await told(tickets, errand) == [
-        "errand_opened", "errand_filed", "errand_papers_asked", "errand_filed", "errand_done",
+        "errand_opened", "errand_paper_handed", "errand_paper_handed", "errand_filed",
+        "errand_papers_asked", "errand_paper_handed", "errand_filed", "errand_done",
     ]  # fmt: skip
     assert await tickets.database.fetchval("SELECT count(*) FROM timer WHERE aggregate = $1", UUID(errand)) == 0
 
@@ -137,6 +138,7 @@ async def test_who_sees_an_errand_and_who_goes_it(tickets: Running) -> None:
     assert (await tickets.client("grid_worker", SIBLING).post(ERRANDS, json=body)).status_code == 403
     taken = await step(manager, errand, "take-over", note="网格员休假")
     assert taken.json()["worker"] == str(manager_id)
+    assert (await told(tickets, errand))[-1] == "errand_taken_over"
     mine = (await manager.get(ERRANDS, params={"worker": str(manager_id)})).json()["items"]
     assert [found["id"] for found in mine] == [errand]
     stale = await worker.post(f"{ERRANDS}/{errand}/take-over", json={}, headers={"If-Match": '"1"'})

@@ -357,3 +357,11 @@ async def test_departments_are_ranked_by_how_they_answer(tickets: Running, histo
     assert [row["department"] for row in await ranked("solving")] == ["swift", "slow", "silent"]
     elsewhere = tickets.client("community_manager", "310104003002")
     assert (await elsewhere.get("/tickets/v1/departments/ranking")).json()["items"] == []
+
+
+@pytest.mark.parametrize("path", ["figures", "departments/ranking"])
+@pytest.mark.parametrize("time_", [{"from": "9999-12-30", "to": "9999-12-31"}, {"to": "0001-01-02"}])
+async def test_days_at_the_ends_of_the_calendar_are_refused(tickets: Running, path: str, time_: dict[str, str]) -> None:
+    refused = await tickets.client("street_admin", STREET).get(f"/tickets/v1/{path}", params=time_)
+    assert refused.status_code == 422, refused.text
+    assert {error["parameter"] for error in refused.json()["errors"]} == set(time_)

@@ -63,6 +63,8 @@ async def test_a_match_is_a_project_with_steps_and_an_end(tickets: Running) -> N
     partner = tickets.client("volunteer", "310104", provider)
     manager = tickets.client("community_manager", COMMUNITY)
     need, resource = await needed(tickets, kind), await offered(partner, kind, STREET)
+    for number in ({"ends_on": 1798675200}, {"steps": [{"title": "统计名单", "due_on": 1795996800}]}):
+        assert (await matched(manager, need["id"], resource, **number)).status_code == 422, "it could count seconds"
     made = await matched(manager, need["id"], resource, ends_on="2026-12-31", steps=[{"title": "统计名单"}])
     assert made.status_code == 201, made.text
     project = made.json()["id"]

@@ -214,7 +214,10 @@ async def test_a_poor_rating_reopens_once_then_goes_up_then_stands(tickets: Runn
     await done(people.resident, ticket, "close", outcome="not_fixed")
     stands = await done(people.resident, ticket, "rate", rating=1)
     assert (stands["state"], stands["rating"], stands["reopened"]) == ("closed", 1, 2)
-    assert [event["rating"] for event in await told(tickets, ticket, "rated")] == [2, 2, 1]
+    rated = await told(tickets, ticket, "rated")
+    assert [event["rating"] for event in rated] == [2, 2, 1]
+    # What is not taken up again is the supervisors' matter.
+    assert [len(event["supervisors"]) > 0 for event in rated] == [False, False, True]
     assert [event["reopened_by"] for event in await told(tickets, ticket, "reopened")] == [NOBODY, NOBODY]
     (event,) = await told(tickets, ticket, "escalated")
     assert (event["level"], event["escalated_by"], len(event["supervisors"]) > 0) == ("street", NOBODY, True)
@@ -257,7 +260,9 @@ async def test_reporters_of_duplicates_are_told_how_the_one_ends(tickets: Runnin
     await done(people.community, one, "fold", into=three)
     stands = await read(people.community, three)
     assert stands["followers"] == 2
-    assert (await trail(people.community, three))[-1]["facts"] == {"folded": one}
+    followed = await trail(people.community, three)
+    assert followed[-1]["facts"] == {"folded": one}
+    assert [entry["sequence"] for entry in followed] == list(range(1, stands["version"] + 1))
     await done(people.community, three, "assign", assignee=str(people.worker))
     await done(people.grid, three, "resolve")
     await done(tickets.client("resident", "310104", third), three, "close")
@@ -358,6 +363,8 @@ async def test_what_may_be_the_same_is_suggested(tickets: Running, people: Peopl
     assert await similar(neighbour, **here | {"category": "street_road"}) == [public]
     other = await people.community.get("/tickets/v1/tickets/similar", params={"unit": "310115005"})
     assert other.status_code == 403
+    half = await people.community.get("/tickets/v1/tickets/similar", params={"unit": MICRO, "latitude": 31.2})
+    assert (half.status_code, half.json()["errors"][0]["parameter"]) == (422, "latitude")
 
 
 async def test_what_the_hotline_hands_over_twice_is_one_ticket(tickets: Running, people: People) -> None:
@@ -375,6 +382,18 @@ async def test_what_the_hotline_hands_over_twice_is_one_ticket(tickets: Running,
 @pytest.mark.parametrize("half", [{"latitude": 31.2}, {"subject": "door-7"}, {"latitude": 91, "longitude": 0}])
 async def test_half_a_place_or_subject_is_refused(people: People, half: dict[str, object]) -> None:
     assert (await people.resident.post("/tickets/v1/tickets", json={**REPORT, **half})).status_code == 422
+
+
+@pytest.mark.parametrize(("move", "body"), [("close", {"outcome": "withdrawn"}), ("", {**REPORT, "source": "open311"})])
+async def test_who_names_what_is_not_to_be_named_is_told_what_is(
+    people: People, move: str, body: dict[str, object]
+) -> None:
+    path = f"/{await resolved(people)}/{move}" if move else ""
+    refused = await people.resident.post(f"/tickets/v1/tickets{path}", json=body, headers={"If-Match": "*"})
+    assert refused.status_code == 422
+    said = refused.json()["errors"][0]["detail"]
+    assert said.startswith("Input should be '"), said
+    assert "<" not in said
 
 
 def legal(path: list[dict[str, Any]]) -> bool:

@@ -407,7 +407,13 @@ async def test_requests_are_filtered_as_specified(tickets: Running, outside: htt
         answer = await outside.get(f"{ROOT}/requests.json", params={"jurisdiction_id": STREET, **wrong})
         assert answer.status_code == 400, (wrong, answer.text)
         errors(answer)
-    for extreme in ({"end_date": "0001-01-01T00:00:00Z"}, {"start_date": "9999-12-31T00:00:00+14:00"}):
+    for extreme in (
+        {"end_date": "0001-01-01T00:00:00Z"},
+        {"start_date": "0001-01-01T00:00:00Z"},
+        {"end_date": "9999-12-31T23:59:59Z"},
+        {"start_date": "9999-12-31T00:00:00+14:00"},
+        {"end_date": "9999-12-31T23:59:59-14:00"},
+    ):
         answer = await outside.get(f"{ROOT}/requests.json", params={"jurisdiction_id": STREET, **extreme})
         assert answer.status_code in {200, 400}
 

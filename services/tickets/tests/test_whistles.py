@@ -132,6 +132,7 @@ async def test_a_corrected_calendar_moves_when_a_department_must_report(tickets:
     seen = (await admin.get(f"/tickets/v1/whistles/{whistle['id']}")).json()
     moved = Calendar({off: False}).due_after(datetime.fromisoformat(whistle["called_at"]), 8 * 60)
     assert datetime.fromisoformat(seen["report_due_at"]) == moved > due
+    assert seen["version"] == whistle["version"], "it was no step of anybody's"
     kept = await tickets.database.fetchval("SELECT due_at FROM timer WHERE aggregate = $1", UUID(whistle["id"]))
     assert kept == moved
     etag = {"If-Match": answer.headers["etag"]}

@@ -133,6 +133,15 @@ async def test_staff_write_down_somebodys_wish_and_a_resident_only_his_own(ticke
     assert (await step(tickets.client("resident", "310104", elder), wish, "confirm")).status_code == 200
 
 
+async def test_who_wished_is_told_when_staff_take_the_wish_off_the_list(tickets: Running) -> None:
+    elder, staff = uuid4(), uuid4()
+    manager = tickets.client("community_manager", COMMUNITY, staff)
+    wish = await wished(tickets.client("resident", "310104", elder))
+    assert (await step(manager, wish, "withdraw")).json()["state"] == "withdrawn"
+    (event,) = [one for one in await tickets.events("tickets.wish_withdrawn.v1") if one["wish"] == wish]
+    assert (event["wisher"], event["withdrawn_by"], event["sequence"]) == (str(elder), str(staff), 2)
+
+
 async def test_nobody_claims_his_own_wish(tickets: Running) -> None:
     resident = tickets.client("resident", "310104", uuid4())
     wish = await wished(resident)

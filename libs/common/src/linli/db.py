@@ -144,13 +144,15 @@ _ROLE: Final = re.compile("linli_[a-z]+")
 
 def _apply_scope(session: Session, _: SessionTransaction, connection: Connection) -> None:
     driver = cast("Driver", connection.connection.driver_connection)
-    driver.scope = beginning(session.info["scope"])
+    first = session.info.pop("first", None)
+    driver.scope = beginning(session.info["scope"]) + (f"; {first}" if first else "")
     session.info["driver"] = driver
 
 
 def _let_go(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        session.info.pop("driver", None)
+        for name in ("driver", "first", "locks"):
+            session.info.pop(name, None)
 
 
 class ScopedSession(Session):

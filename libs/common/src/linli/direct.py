@@ -29,6 +29,7 @@ class Direct:
 
     Attributes:
         published: whether it has put events into the outbox, so that the relay is woken when it has committed.
+        locks: which it has taken.
     """
 
     def __init__(self, sessions: Sessions, scope: Scope) -> None:
@@ -39,6 +40,7 @@ class Direct:
         self._begun = False
         self._pooled: PoolProxiedConnection | None = None
         self.published = False
+        self.locks: set[str] = set()
 
     async def __aenter__(self) -> Self:
         """Take a connection; the transaction begins with its first statement."""
@@ -69,13 +71,12 @@ class Direct:
         assert self._pooled is not None  # noqa: S101 it was entered
         return cast("Driver", self._pooled.driver_connection)
 
-    async def lock_shared(self, space: int, key: int) -> None:
-        """Take a shared advisory lock until the transaction ends; before its first statement that costs no time."""
-        lock = f"SELECT pg_advisory_xact_lock_shared({space:d}, {key:d})"
+    async def begin_with(self, statement: str) -> None:
+        """Run a statement without values whose rows nobody reads; before the first one it costs no time."""
         if self._begun:
-            await self._driver.execute(lock)
+            await self._driver.execute(statement)
         else:
-            self._beginning += f"; {lock}"
+            self._beginning += f"; {statement}"
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
         """Run a statement of the driver (`$1`), and give its rows."""
@@ -127,3 +128,18 @@ async def fetchrow(database: Database, statement: str, *values: object) -> Row |
     """Give the one row of a statement, None without any."""
     rows = await fetch(database, statement, *values)
     return rows[0] if rows else None
+
+
+async def lock_shared(database: Database, space: int, key: int) -> None:
+    """Take a shared advisory lock until the transaction ends; where it is the first that is done, it costs no time."""
+    lock = f"SELECT pg_advisory_xact_lock_shared({space:d}, {key:d})"
+    locks = database.locks if isinstance(database, Direct) else database.info.setdefault("locks", set())
+    if lock in locks:
+        return
+    locks.add(lock)
+    if isinstance(database, Direct):
+        await database.begin_with(lock)
+    elif "driver" in database.info:
+        await fetch(database, lock)
+    else:
+        database.info["first"] = lock

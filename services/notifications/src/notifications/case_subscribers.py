@@ -16,7 +16,9 @@ from linli.events.cases import (
     ErrandFiled,
     ErrandOpened,
     ErrandOverdue,
+    ErrandPaperHanded,
     ErrandPapersAsked,
+    ErrandTakenOver,
 )
 from linli.events.wishes import (
     ProjectEnded,
@@ -25,6 +27,7 @@ from linli.events.wishes import (
     WishConfirmed,
     WishFulfilled,
     WishReturned,
+    WishWithdrawn,
 )
 from linli.inbox import Subscriptions
 from notifications.models import Kind
@@ -36,11 +39,14 @@ TOLD: Final[Mapping[type[Event], Mapping[str, Kind]]] = {
     CaseClosed: {"members": Kind.CASE_CLOSED},
     ErrandOpened: {"served": Kind.ERRAND_OPENED},
     ErrandPapersAsked: {"served": Kind.ERRAND_PAPERS_ASKED},
+    ErrandPaperHanded: {"served": Kind.ERRAND_PAPER_HANDED},
+    ErrandTakenOver: {"served": Kind.ERRAND_TAKEN_OVER},
     ErrandFiled: {"served": Kind.ERRAND_FILED},
     ErrandOverdue: {"worker": Kind.ERRAND_OVERDUE},
     ErrandDone: {"served": Kind.ERRAND_DONE},
     WishClaimed: {"wisher": Kind.WISH_CLAIMED},
     WishReturned: {"claimer": Kind.WISH_CLAIM_ENDED, "wisher": Kind.WISH_RETURNED},
+    WishWithdrawn: {"wisher": Kind.WISH_WITHDRAWN},
     WishFulfilled: {"wisher": Kind.WISH_FULFILLED},
     WishConfirmed: {"claimer": Kind.WISH_CONFIRMED},
     ProjectStarted: {"provider": Kind.PROJECT_STARTED},

@@ -49,6 +49,18 @@ CASES: Final[Mapping[Kind, Words]] = {
         "More papers are needed for your errand. Please have them ready.",
         "您的代办事项需要补充材料，请查看并准备。",
     ),
+    Kind.ERRAND_PAPER_HANDED: Words(
+        "A paper of your errand is there",
+        "代办材料已收",
+        "A paper that your errand needs was handed over.",
+        "您的代办事项所需材料已收到一份。",
+    ),
+    Kind.ERRAND_TAKEN_OVER: Words(
+        "Somebody else goes your errand",
+        "代办人员已变更",
+        "Another worker goes your errand from now on.",
+        "您的代办事项已由其他工作人员接手办理。",
+    ),
     Kind.ERRAND_FILED: Words(
         "Your papers were filed",
         "您的材料已递交",
@@ -78,6 +90,12 @@ CASES: Final[Mapping[Kind, Words]] = {
         "您的心愿重新回到清单",
         "Your wish is on the list again, for somebody else to claim.",
         "您的心愿已重新回到清单，等待他人认领。",
+    ),
+    Kind.WISH_WITHDRAWN: Words(
+        "Your wish was taken off the list",
+        "您的心愿已撤回",
+        "Your wish was taken off the list, by you or by the community's staff.",
+        "您的心愿已由您本人或社区工作人员从清单撤回。",
     ),
     Kind.WISH_CLAIM_ENDED: Words(
         "A wish is no longer yours to fulfil",

@@ -74,8 +74,10 @@ async def ticket_closed(session: AsyncSession, event: TicketClosed) -> None:
 
 @subscriptions.on(TicketRated)
 async def ticket_rated(session: AsyncSession, event: TicketRated) -> None:
-    """Tell whoever resolved the ticket how it was rated."""
-    await notify(session, event, event.ticket, {event.resolved_by: Kind.TICKET_RATED}, rating=event.rating)
+    """Tell whoever resolved the ticket how it was rated; and if it is not taken up again, those who answer for it."""
+    above = dict.fromkeys(event.supervisors, Kind.TICKET_RATED_POORLY)
+    told = above | {event.resolved_by: Kind.TICKET_RATED}
+    await notify(session, event, event.ticket, told, rating=event.rating)
 
 
 @subscriptions.on(TicketOverdue, since="0.2")

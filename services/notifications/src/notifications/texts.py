@@ -164,6 +164,12 @@ TEMPLATES: Final[Mapping[Kind, Words]] = {
         "A ticket you resolved was rated {rating} out of 5.",
         "您办理的工单收到评价：{rating} 分（满分 5 分）。",
     ),
+    Kind.TICKET_RATED_POORLY: Words(
+        "A ticket was rated poorly",
+        "工单评价不满意",
+        "A ticket that you answer for was rated {rating} out of 5, and is not taken up again. Please see to it.",
+        "您负责的工单收到不满意评价：{rating} 分（满分 5 分），不再自动重办，请予督办。",
+    ),
     Kind.WHISTLE_BLOWN: Words(
         "Your department was called to a ticket",
         "吹哨：请贵部门报到",

@@ -12,33 +12,13 @@ timers = Timers("tickets")
 
 
 @timers.on(Clock.ANSWER)
-async def answer_overdue(session: AsyncSession, timer: Timer) -> bool:
-    """Nobody answers for a ticket in time (接单超时)."""
-    return await run_out(session, timer.aggregate, Clock.ANSWER, timer.due_at, timers.now())
-
-
 @timers.on(Clock.SOLVE)
-async def solve_overdue(session: AsyncSession, timer: Timer) -> bool:
-    """A ticket is not dealt with in time (办结超时)."""
-    return await run_out(session, timer.aggregate, Clock.SOLVE, timer.due_at, timers.now())
-
-
 @timers.on(Clock.STREET)
-async def street_overdue(session: AsyncSession, timer: Timer) -> bool:
-    """The street does not take up what was raised to it (街道处置超时)."""
-    return await run_out(session, timer.aggregate, Clock.STREET, timer.due_at, timers.now())
-
-
 @timers.on(Clock.DISTRICT)
-async def district_overdue(session: AsyncSession, timer: Timer) -> bool:
-    """The district does not take up what was raised to it (区级处置超时)."""
-    return await run_out(session, timer.aggregate, Clock.DISTRICT, timer.due_at, timers.now())
-
-
 @timers.on(Clock.CONFIRM)
-async def confirm_ended(session: AsyncSession, timer: Timer) -> bool:
-    """The reporter does not say whether it is fixed (逾期未反馈): that closes it."""
-    return await run_out(session, timer.aggregate, Clock.CONFIRM, timer.due_at, timers.now())
+async def ran_out(session: AsyncSession, timer: Timer) -> bool:
+    """A ticket is not answered for, solved or taken up in time (超时), or its reporter is silent (逾期未反馈)."""
+    return await run_out(session, timer, timers.now())
 
 
 @timers.on(wishes.CLAIM)

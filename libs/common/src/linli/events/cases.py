@@ -58,6 +58,23 @@ class ErrandPapersAsked(Event, type="tickets.errand_papers_asked.v1", aggregate=
     worker: UUID
 
 
+class ErrandPaperHanded(Event, type="tickets.errand_paper_handed.v1", aggregate="errand"):
+    """A paper that was asked for is there."""
+
+    errand: UUID
+    served: UUID
+    worker: UUID
+    paper: UUID
+
+
+class ErrandTakenOver(Event, type="tickets.errand_taken_over.v1", aggregate="errand"):
+    """Another worker, `worker`, goes the errand from now on."""
+
+    errand: UUID
+    served: UUID
+    worker: UUID
+
+
 class ErrandFiled(Event, type="tickets.errand_filed.v1", aggregate="errand"):
     """The papers were filed with the office."""
 

@@ -95,12 +95,17 @@ class TicketClosed(Event, type="tickets.closed.v1", aggregate="ticket"):
 
 
 class TicketRated(Event, type="tickets.rated.v1", aggregate="ticket"):
-    """The reporter said how well the matter was settled, from 1 to 5."""
+    """The reporter said how well the matter was settled, from 1 to 5.
+
+    Attributes:
+        supervisors: those in office who answer for the matter, when it was settled poorly and is not taken up again.
+    """
 
     ticket: UUID
     reporter: UUID
     resolved_by: UUID
     rating: Annotated[int, Field(ge=1, le=5)]
+    supervisors: Supervisors = ()
 
 
 class TicketWaiting(Event, type="tickets.waiting.v1", aggregate="ticket"):

@@ -38,6 +38,14 @@ class WishReturned(Event, type="tickets.wish_returned.v1", aggregate="wish"):
     reason: Code
 
 
+class WishWithdrawn(Event, type="tickets.wish_withdrawn.v1", aggregate="wish"):
+    """A wish was taken off the list: by the one who wished, or by staff."""
+
+    wish: UUID
+    wisher: UUID
+    withdrawn_by: UUID
+
+
 class WishFulfilled(Event, type="tickets.wish_fulfilled.v1", aggregate="wish"):
     """The claimer says that the wish has come true."""
 

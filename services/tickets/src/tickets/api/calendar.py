@@ -1,33 +1,23 @@
 """Routes of a district's working days."""
 
-from datetime import date
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import Path, Request, Response
-from pydantic import AfterValidator
 
 from linli.etags import IfMatchIfAny, set_etag
 from linli.paging import Paging
-from linli.schemas import Day, Paged
+from linli.schemas import Paged
 from linli.security import Principal, require
 from linli.service import Router, Transaction
 from tickets.calendar import Calendar
 from tickets.models.calendar import WorkDay
 from tickets.operations import calendar as operations
-from tickets.schemas.calendar import DayOut, DaySet
+from tickets.schemas.calendar import DayInReach, DayOut, DaySet
 
 router = Router(prefix="/tickets/v1/calendar", tags=["calendar"])
 
 
-def _in_reach(day: date) -> date:
-    if not _FIRST <= day <= _LAST:
-        raise ValueError(f"a day from {_FIRST} to {_LAST} (日期须在 {_FIRST} 至 {_LAST} 之间)")
-    return day
-
-
-_FIRST: Final = date(2020, 1, 1)
-_LAST: Final = date(2099, 12, 31)
-WorkedDay = Annotated[Day, AfterValidator(_in_reach), Path(examples=["2026-10-10"])]
+WorkedDay = Annotated[DayInReach, Path(examples=["2026-10-10"])]
 
 
 @router.get("")

@@ -12,6 +12,7 @@ from linli.security import Principal, require
 from linli.service import Router, Transaction, Within
 from tickets.models.errands import Errand, ErrandEntry, ErrandState, Paper
 from tickets.operations import errands as operations
+from tickets.operations.rules import hold_rules
 from tickets.schemas.errands import (
     ErrandEntryOut,
     ErrandIn,
@@ -37,9 +38,10 @@ async def open_errand(body: ErrandIn, session: Transaction, caller: Worker, resp
     return _answer(errand, response)
 
 
-@router.get("/errands", dependencies=[require("errands.read")])
+@router.get("/errands")
 async def list_errands(
     session: Transaction,
+    caller: Annotated[Principal, require("errands.read")],
     page: Paging,
     request: Request,
     response: Response,
@@ -50,7 +52,7 @@ async def list_errands(
     """List the errands the caller may see, newest first: of those served, their own."""
     rows, following = await page.of(
         session,
-        operations.errands_within(within, state, worker),
+        operations.errands_within(caller.district, within, state, worker),
         key=(Errand.id.desc(),),
         request=request,
         response=response,
@@ -93,7 +95,7 @@ async def ask_papers(
     errand_id: UUID, body: PapersIn, match: IfMatch, session: Transaction, caller: Worker, response: Response
 ) -> ErrandOut:
     """Ask for more papers (补正材料); an errand that was filed is collected for again."""
-    errand = await _found(session, errand_id, match)
+    errand = await _found(session, caller, errand_id, match)
     await operations.ask_papers(session, caller, errand, body.papers, body.note)
     return _answer(errand, response)
 
@@ -109,7 +111,7 @@ async def hand_paper(
     response: Response,
 ) -> PaperOut:
     """Take a paper (收件), with the ETag of the errand."""
-    errand = await _found(session, errand_id, match)
+    errand = await _found(session, caller, errand_id, match)
     paper = await operations.hand_paper(session, caller, errand, paper_id, body.handed_by)
     set_etag(response, errand)
     return PaperOut.model_validate(paper)
@@ -120,7 +122,7 @@ async def file_errand(
     errand_id: UUID, body: FileIn, match: IfMatch, session: Transaction, caller: Worker, response: Response
 ) -> ErrandOut:
     """Hand the papers in with an office (递交), when all are there."""
-    errand = await _found(session, errand_id, match)
+    errand = await _found(session, caller, errand_id, match)
     await operations.file_errand(session, caller, errand, **dict(body))
     return _answer(errand, response)
 
@@ -130,7 +132,7 @@ async def take_over(
     errand_id: UUID, body: ErrandNote, match: IfMatch, session: Transaction, caller: Worker, response: Response
 ) -> ErrandOut:
     """Go an errand from here on (接手)."""
-    errand = await _found(session, errand_id, match)
+    errand = await _found(session, caller, errand_id, match)
     await operations.take_over(session, caller, errand, body.note)
     return _answer(errand, response)
 
@@ -140,12 +142,13 @@ async def finish_errand(
     errand_id: UUID, body: FinishIn, match: IfMatch, session: Transaction, caller: Worker, response: Response
 ) -> ErrandOut:
     """Say what came of an errand (办结)."""
-    errand = await _found(session, errand_id, match)
+    errand = await _found(session, caller, errand_id, match)
     await operations.finish_errand(session, caller, errand, **dict(body))
     return _answer(errand, response)
 
 
-async def _found(session: Transaction, errand_id: UUID, match: IfMatch) -> Errand:
+async def _found(session: Transaction, caller: Principal, errand_id: UUID, match: IfMatch) -> Errand:
+    await hold_rules(session, caller.district)  # before the errand, as in `api.moves`
     errand = await operations.find_errand(session, errand_id, to_change=True)
     match.check(errand)
     return errand

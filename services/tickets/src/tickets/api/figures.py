@@ -7,12 +7,13 @@ from fastapi import Depends, Query, Request, Response
 
 from linli import units
 from linli.paging import Paging
-from linli.schemas import Day, Paged
+from linli.schemas import Paged
 from linli.security import Principal, require
 from linli.service import Router, Transaction, Within
 from tickets.calendar import ZONE
 from tickets.models.figures import By, Order, Period
 from tickets.operations import figures as operations
+from tickets.schemas.calendar import DayInReach
 from tickets.schemas.figures import FigureOut, RankedOut
 
 router = Router(prefix="/tickets/v1", tags=["figures"])
@@ -20,8 +21,10 @@ Reads = Annotated[Principal, require("figures.read")]
 
 
 async def _time(
-    since: Annotated[Day | None, Query(alias="from", description="First day (起始日), 30 days ago if not said")] = None,
-    until: Annotated[Day | None, Query(alias="to", description="Last day (截止日), today if not said")] = None,
+    since: Annotated[
+        DayInReach | None, Query(alias="from", description="First day (起始日), 30 days ago if not said")
+    ] = None,
+    until: Annotated[DayInReach | None, Query(alias="to", description="Last day (截止日), today if not said")] = None,
 ) -> tuple[date, date]:
     last = until or datetime.now(UTC).astimezone(ZONE).date()
     return since or last - timedelta(days=29), last

@@ -1,7 +1,7 @@
 """Routes of the moves that people make with a ticket; what each needs, and who may make it, is the table `MOVES`."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from linli.db import Scope, transaction
 from linli.etags import IfMatch, Match, set_etag
 from linli.paging import Paging
-from linli.problems import OutsideScope
+from linli.problems import OutsideScope, Unprocessable
 from linli.schemas import Paged
 from linli.security import Caller, Principal, require
 from linli.service import Router, Transaction
@@ -20,6 +20,7 @@ from tickets.models.moves import Outcome
 from tickets.models.tickets import Ticket
 from tickets.operations import endings, folding, levels, offices
 from tickets.operations import tickets as operations
+from tickets.operations.rules import hold_rules
 from tickets.schemas.tickets import (
     Assign,
     Category,
@@ -63,6 +64,8 @@ async def list_similar(
     """
     if not caller.scope.lo <= unit <= caller.scope.hi:
         raise OutsideScope(unit=short(unit))
+    if (latitude is None) != (longitude is None):
+        raise Unprocessable(errors=[_HALF_A_PLACE])
     rows, following = await page.of(
         session,
         folding.similar_to(
@@ -73,6 +76,14 @@ async def list_similar(
         response=response,
     )
     return Paged(items=[TicketAlike.model_validate(row) for row in rows], next=following)
+
+
+_HALF_A_PLACE: Final = {
+    "in": "query",
+    "parameter": "latitude",
+    "detail": "latitude and longitude come together",
+    "detail_zh": "经纬度须同时提供",
+}
 
 
 @router.post("/{ticket_id}/assign")
@@ -100,7 +111,7 @@ async def ask_reporter(
     response: Response,
 ) -> TicketOut:
     """Ask the reporter for something (等待诉求人): the clocks stand still until it is answered."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await operations.ask_reporter(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -115,7 +126,7 @@ async def answer_for_reporter(
     response: Response,
 ) -> TicketOut:
     """Say what the reporter was asked for (补充答复): the clocks go on."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await operations.answer_for_reporter(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -145,7 +156,7 @@ async def escalate_ticket(
     response: Response,
 ) -> TicketOut:
     """Raise the ticket to the level above (升级), which answers for it from now on."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await levels.escalate_ticket(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -160,7 +171,7 @@ async def return_ticket(
     response: Response,
 ) -> TicketOut:
     """Give the ticket back to the level below (退回)."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await levels.return_ticket(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -175,7 +186,7 @@ async def resolve_ticket(
     response: Response,
 ) -> TicketOut:
     """Say that the matter is dealt with (办结); its reporter confirms that, or does not."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await endings.resolve_ticket(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -205,7 +216,7 @@ async def reopen_ticket(
     response: Response,
 ) -> TicketOut:
     """Say why it is not dealt with after all (重新办理): the one who had it takes it up again."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await endings.reopen_ticket(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -220,7 +231,7 @@ async def withdraw_ticket(
     response: Response,
 ) -> TicketOut:
     """Take one's report back (撤回), before it is resolved."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await endings.withdraw_ticket(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -235,7 +246,7 @@ async def rate_ticket(
     response: Response,
 ) -> TicketOut:
     """Say how well it was answered (评价), 1 to 5; under 3 it is taken up again."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     await endings.rate_ticket(session, caller, ticket, body.rating, body.note)
     return answer(ticket, response)
 
@@ -270,6 +281,15 @@ async def split_ticket(
     parts = await folding.split_ticket(session, caller, ticket, [dict(part) for part in body.parts], body.note)
     set_etag(response, ticket)
     return Paged(items=[TicketOut.model_validate(part) for part in parts], next=None)
+
+
+async def _held(session: AsyncSession, caller: Principal, ticket_id: UUID, match: Match) -> Ticket:
+    """Find a ticket for a move that follows the district's rules, which are held before it is locked.
+
+    Whoever corrects them locks in this order, too: otherwise the two would wait for each other.
+    """
+    await hold_rules(session, caller.district)
+    return await _found(session, ticket_id, match)
 
 
 async def _found(session: AsyncSession, ticket_id: UUID, match: Match) -> Ticket:

@@ -10,9 +10,9 @@ from linli.paging import Paging
 from linli.schemas import Paged
 from linli.security import Principal, require
 from linli.service import Router, Transaction, Within
-from tickets.models.lists import Project, ProjectState, ProjectStep
+from tickets.models.lists import Need, Project, ProjectState, ProjectStep
 from tickets.operations import projects as operations
-from tickets.operations.lists import find_need
+from tickets.operations.lists import find_listed
 from tickets.schemas.lists import EndIn, MatchIn, ProjectOut, StepIn, StepOut
 
 router = Router(prefix="/tickets/v1", tags=["lists"])
@@ -25,7 +25,7 @@ async def start_project(
     need_id: UUID, body: MatchIn, match: IfMatch, session: Transaction, caller: Keeper, response: Response
 ) -> ProjectOut:
     """Match a need with a resource (对接): together they are a project from then on."""
-    need = await find_need(session, need_id, to_change=True)
+    need = await find_listed(session, Need, need_id, to_change=True)
     match.check(need)
     steps = [(step.title, step.due_on) for step in body.steps]
     project = await operations.start_project(
@@ -35,9 +35,10 @@ async def start_project(
     return _answer(project, response)
 
 
-@router.get("/projects", dependencies=[require("lists.read")])
+@router.get("/projects")
 async def list_projects(
     session: Transaction,
+    caller: Annotated[Principal, require("lists.read")],
     page: Paging,
     request: Request,
     response: Response,
@@ -47,7 +48,7 @@ async def list_projects(
     """List projects (项目清单), newest first; a partner sees those with his resources."""
     rows, following = await page.of(
         session,
-        operations.projects_within(within, state),
+        operations.projects_within(caller.district, within, state),
         key=(Project.id.desc(),),
         request=request,
         response=response,

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from linli import units
 from linli.etags import IfMatch, set_etag
 from linli.paging import Paging
 from linli.schemas import Paged
@@ -13,6 +12,7 @@ from linli.security import Principal, require
 from linli.service import Router, Transaction, Within
 from tickets.models.whistles import Stage, Whistle
 from tickets.operations import whistles as operations
+from tickets.operations.rules import hold_rules
 from tickets.operations.tickets import find_ticket
 from tickets.schemas.tickets import Note, Rate
 from tickets.schemas.whistles import Act, Blow, WhistleOut
@@ -31,6 +31,7 @@ async def blow_whistle(
     response: Response,
 ) -> list[WhistleOut]:
     """Call departments to a ticket (吹哨): each must report in its time, act, and is rated."""
+    await hold_rules(session, caller.district)  # before the ticket, as in `api.moves`
     ticket = await find_ticket(session, ticket_id, to_change=True)
     match.check(ticket)
     blown = await operations.blow_whistle(session, caller, ticket, body.departments, body.note)
@@ -50,9 +51,10 @@ async def list_whistles_of_ticket(
     return Paged(items=[WhistleOut.model_validate(row) for row in rows], next=following)
 
 
-@router.get("/whistles", dependencies=[require("departments.read")])
+@router.get("/whistles")
 async def list_whistles(
     session: Transaction,
+    caller: Annotated[Principal, require("departments.read")],
     page: Paging,
     request: Request,
     response: Response,
@@ -61,10 +63,9 @@ async def list_whistles(
     state: Stage | None = None,
 ) -> Paged[WhistleOut]:
     """List calls, newest first; department staff see those to the departments they answer for."""
-    span = None if within is None else units.span(within)
     rows, following = await page.of(
         session,
-        operations.whistles_within(span, department, state),
+        operations.whistles_within(caller, within, department, state),
         key=(Whistle.id.desc(),),
         request=request,
         response=response,
@@ -83,7 +84,7 @@ async def report(
     whistle_id: UUID, body: Note, match: IfMatch, session: Transaction, caller: Answers, response: Response
 ) -> WhistleOut:
     """Say that the department is there (应哨)."""
-    call = await _found(session, whistle_id, match)
+    call = await _found(session, caller, whistle_id, match)
     await operations.report(session, caller, call, body.note)
     return _answer(call.whistle, response)
 
@@ -93,7 +94,7 @@ async def act(
     whistle_id: UUID, body: Act, match: IfMatch, session: Transaction, caller: Answers, response: Response
 ) -> WhistleOut:
     """Say what the department has done (处置)."""
-    call = await _found(session, whistle_id, match)
+    call = await _found(session, caller, whistle_id, match)
     await operations.act(session, caller, call, body.note)
     return _answer(call.whistle, response)
 
@@ -108,12 +109,13 @@ async def rate_whistle(
     response: Response,
 ) -> WhistleOut:
     """Say how well the department did its part (评价), 1 to 5, once."""
-    call = await _found(session, whistle_id, match)
+    call = await _found(session, caller, whistle_id, match)
     await operations.rate(session, caller, call, body.rating, body.note)
     return _answer(call.whistle, response)
 
 
-async def _found(session: Transaction, whistle_id: UUID, match: IfMatch) -> operations.Call:
+async def _found(session: Transaction, caller: Principal, whistle_id: UUID, match: IfMatch) -> operations.Call:
+    await hold_rules(session, caller.district)  # before the ticket, as in `api.moves`
     call = await operations.find_whistle(session, whistle_id, to_change=True)
     match.check(call.whistle)
     return call

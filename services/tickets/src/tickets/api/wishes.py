@@ -12,6 +12,7 @@ from linli.security import Principal, require
 from linli.service import PublicWithin, Router, Transaction
 from tickets.models.wishes import Wish, WishState
 from tickets.operations import wishes as operations
+from tickets.operations.rules import hold_rules
 from tickets.schemas.tickets import Category
 from tickets.schemas.wishes import WishIn, WishOut
 
@@ -45,9 +46,10 @@ async def list_wishes(
     mine: Annotated[bool, Query(description="Only those the caller has claimed (本人认领)")] = False,
 ) -> Paged[WishOut]:
     """List the wishes of the district, newest first; by wisher only where one may know."""
+    found = {"state": state, "kind": kind, "claimer": caller.id if mine else None}
     rows, following = await page.of(
         session,
-        operations.wishes_within(within, state, kind, caller.id if mine else None, wisher),
+        operations.wishes_within(caller.district, within, wisher=wisher, **found),
         key=(Wish.id.desc(),),
         request=request,
         response=response,
@@ -67,6 +69,7 @@ async def claim_wish(
     wish_id: UUID, match: IfMatch, session: Transaction, caller: Claimer, response: Response
 ) -> WishOut:
     """Promise to fulfil a wish (认领). If that is not done in time, it returns to the list by itself."""
+    await hold_rules(session, caller.district)  # before the wish, as in `api.moves`
     wish = await operations.find_wish(session, wish_id, to_change=True)
     wish.must_be_free()  # who comes too late is told so, and not that the wish has changed
     match.check(wish)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from typing import ClassVar, Final
 from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint
@@ -11,21 +12,24 @@ from sqlalchemy.orm.attributes import flag_modified
 from linli.models import Base, Placed, Versioned
 from linli.problems import Conflict
 
+_LISTED: Final = "listed"
+_WITHDRAWN: Final = "withdrawn"
+
 
 class NeedState(StrEnum):
     """Where a need stands."""
 
-    LISTED = "listed"
+    LISTED = _LISTED
     MATCHED = "matched"
     MET = "met"
-    WITHDRAWN = "withdrawn"
+    WITHDRAWN = _WITHDRAWN
 
 
 class ResourceState(StrEnum):
     """Whether a resource is still offered; it may serve many needs."""
 
-    LISTED = "listed"
-    WITHDRAWN = "withdrawn"
+    LISTED = _LISTED
+    WITHDRAWN = _WITHDRAWN
 
 
 class ProjectState(StrEnum):
@@ -70,30 +74,29 @@ class StepDone(Conflict):
     detail_zh = "该步骤已完成。"
 
 
-class Need(Placed, Versioned, Base):
-    """What a unit needs (需求清单)."""
+class Listed(Placed, Versioned):
+    """What stands on a list until it is taken off: a need or a resource.
 
-    __tablename__ = "need"
+    Attributes:
+        NAME: what people call it.
+    """
+
+    NAME: ClassVar[str]
 
     kind: Mapped[str]
     title: Mapped[str]
     description: Mapped[str]
-    listed_by: Mapped[UUID]
-    state: Mapped[str] = mapped_column(default=NeedState.LISTED.value)
+    state: Mapped[str] = mapped_column(default=_LISTED)
     listed_at: Mapped[datetime]
 
     def must_be_listed(self) -> None:
-        """Refuse what is done with needs on the list alone.
+        """Refuse what is done with those on the list alone.
 
         Raises:
             NotListed: 409.
         """
-        if self.state != NeedState.LISTED:
-            raise NotListed(what="need (需求)", state=self.state)
-
-    def become(self, state: NeedState) -> None:
-        """Move it on, as its project does."""
-        self.state = state.value
+        if self.state != _LISTED:
+            raise NotListed(what=self.NAME, state=self.state)
 
     def withdraw(self) -> None:
         """Take it off the list (撤回).
@@ -102,10 +105,23 @@ class Need(Placed, Versioned, Base):
             NotListed: 409.
         """
         self.must_be_listed()
-        self.state = NeedState.WITHDRAWN.value
+        self.state = _WITHDRAWN
 
 
-class Resource(Placed, Versioned, Base):
+class Need(Listed, Base):
+    """What a unit needs (需求清单)."""
+
+    __tablename__ = "need"
+    NAME = "need (需求)"
+
+    listed_by: Mapped[UUID]
+
+    def become(self, state: NeedState) -> None:
+        """Move it on, as its project does."""
+        self.state = state.value
+
+
+class Resource(Listed, Base):
     """What a partner or organisation offers (资源清单), in its unit first, and beyond.
 
     Attributes:
@@ -113,32 +129,10 @@ class Resource(Placed, Versioned, Base):
     """
 
     __tablename__ = "resource"
+    NAME = "resource (资源)"
 
-    kind: Mapped[str]
-    title: Mapped[str]
-    description: Mapped[str]
     provider: Mapped[UUID]
-    state: Mapped[str] = mapped_column(default=ResourceState.LISTED.value)
-    listed_at: Mapped[datetime]
     nearness: Mapped[int | None] = query_expression()
-
-    def must_be_listed(self) -> None:
-        """Refuse what is done with resources on the list alone.
-
-        Raises:
-            NotListed: 409.
-        """
-        if self.state != ResourceState.LISTED:
-            raise NotListed(what="resource (资源)", state=self.state)
-
-    def withdraw(self) -> None:
-        """Offer it no longer (撤回).
-
-        Raises:
-            NotListed: 409.
-        """
-        self.must_be_listed()
-        self.state = ResourceState.WITHDRAWN.value
 
 
 class Project(Placed, Versioned, Base):

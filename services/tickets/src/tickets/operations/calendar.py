@@ -1,19 +1,26 @@
 """Use cases of a district's working days (工作日历): one function each, inside the caller's transaction."""
 
 import asyncio
-from datetime import date, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Final
+from uuid import UUID
 
-from sqlalchemy import Select, select, text
+from sqlalchemy import ColumnElement, Select, TextClause, literal, select, text, true
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from linli.etags import Match
 from linli.problems import PreconditionRequired
 from linli.security import Principal
-from tickets.calendar import Calendar
+from tickets.calendar import DAY, Calendar
 from tickets.models.calendar import WorkDay
+from tickets.models.errands import Errand
 from tickets.models.moves import Clock
-from tickets.operations import case_parts, errands, whistles, wishes
+from tickets.models.whistles import Stage, Whistle
+from tickets.models.wishes import Wish
+from tickets.operations import case_parts, errands, wishes
 from tickets.operations.rules import change_rules, lock_rules
 
 _BATCH: Final = 2000
@@ -65,8 +72,8 @@ async def put_day(  # noqa: PLR0913 a correction is these facts
         corrected.working, corrected.note = working, note
     rules = await change_rules(session, caller.district)
     await move_deadlines(session, caller.district, rules.calendar)
-    for noun in (whistles, wishes, errands):
-        await noun.reschedule(session, caller.district, rules.calendar)
+    for deadline in _DEADLINES:
+        await _move(session, caller.district, rules.calendar, deadline)
     await case_parts.reschedule(session, caller, caller.district, rules.calendar)
     return corrected
 
@@ -90,18 +97,72 @@ async def move_deadlines(session: AsyncSession, district: int, calendar: Calenda
             for row in running
             if row.kind == clock.value and (at := due.get((row.since, row.minutes))) not in {None, row.due_at}
         ]
-        for start in range(0, len(moved), _BATCH):
-            ids, times = zip(*moved[start : start + _BATCH], strict=True)
-            new = {"district": district, "kind": clock.value, "ids": list(ids), "due": list(times)}
-            await session.execute(_MOVE, new)
-            await session.execute(_SHOW[clock], new)
+        await _write(session, district, clock.value, _SHOW[clock], moved)
 
 
-_SHOW: Final = {
-    clock: text(
-        f"UPDATE ticket SET {clock.column} = new.due_at"  # noqa: S608 a column's name
+@dataclass(frozen=True)
+class _Deadline:
+    """What has one deadline of working time, and shows it.
+
+    Attributes:
+        kind: its clock.
+        since: when that began.
+        minutes: how many it has.
+        due: when it runs out.
+        runs: whether it does.
+    """
+
+    row: type[Whistle] | type[Wish] | type[Errand]
+    kind: str
+    since: InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None]
+    minutes: ColumnElement[int] | InstrumentedAttribute[int]
+    due: InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None]
+    runs: ColumnElement[bool]
+
+
+_DEADLINES: Final = (
+    _Deadline(
+        Whistle,
+        Whistle.REPORT,
+        Whistle.called_at,
+        Whistle.report_minutes,
+        Whistle.report_due_at,
+        Whistle.state == Stage.CALLED.value,
+    ),
+    _Deadline(Wish, wishes.CLAIM, Wish.claimed_at, literal(wishes.CLAIM_DAYS * DAY), Wish.claim_due_at, true()),
+    _Deadline(Errand, errands.NEXT_STEP, Errand.stepped_at, literal(errands.STEP_DAYS * DAY), Errand.due_at, true()),
+)
+
+
+async def _move(session: AsyncSession, district: int, calendar: Calendar, deadline: _Deadline) -> None:
+    """Move deadlines of a kind that are still to come; it is no step of anybody's, so versions stay."""
+    row, due = deadline.row, deadline.due
+    running = select(row.id, deadline.since.label("since"), deadline.minutes.label("minutes"), due.label("due_at"))
+    to_come = running.where(row.district == district, due > datetime.now(UTC), deadline.runs)
+    moved = [
+        (found.id, at)
+        for found in await session.execute(to_come.order_by(row.id).with_for_update())
+        if (at := calendar.due_after(found.since, found.minutes)) != found.due_at
+    ]
+    await _write(session, district, deadline.kind, _showing(row.__tablename__, due.key), moved)
+
+
+async def _write(
+    session: AsyncSession, district: int, kind: str, show: TextClause, moved: Sequence[tuple[UUID, datetime]]
+) -> None:
+    for start in range(0, len(moved), _BATCH):
+        ids, times = zip(*moved[start : start + _BATCH], strict=True)
+        new = {"district": district, "kind": kind, "ids": list(ids), "due": list(times)}
+        await session.execute(_MOVE, new)
+        await session.execute(show, new)
+
+
+def _showing(table: str, column: str) -> TextClause:
+    return text(
+        f"UPDATE {table} SET {column} = new.due_at"  # noqa: S608 names of ours
         " FROM unnest(CAST(:ids AS uuid[]), CAST(:due AS timestamptz[])) AS new (id, due_at)"
-        " WHERE ticket.district = :district AND ticket.id = new.id"
+        f" WHERE {table}.district = :district AND {table}.id = new.id"
     )
-    for clock in Clock
-}
+
+
+_SHOW: Final = {clock: _showing("ticket", clock.column) for clock in Clock}

@@ -23,9 +23,11 @@ from linli.problems import Conflict, NotFound
 from linli.security import Principal
 from linli.telemetry import trace_id
 from tickets.models.cases import NOTE, SUMMARY, Case, CaseEntry, CaseOutcome, CaseState, CaseStep
+from tickets.models.categories import Visibility
 from tickets.models.moves import Move
 from tickets.models.tickets import Ticket
 from tickets.operations.case_teams import pick_team
+from tickets.operations.folding import keep_private
 from tickets.operations.tickets import enter as enter_ticket
 
 _AS: Final = text("SELECT set_config('app.person', :person, true)")
@@ -108,8 +110,9 @@ async def convert_ticket(  # noqa: PLR0913 who makes what of which
         AlreadyCase: 409.
     """
     ticket.move(Move.CASE, caller)
-    ticket.visibility = "private"
+    ticket.visibility = Visibility.PRIVATE.value
     await enter_ticket(session, ticket, Move.CASE, caller.id, None)
+    await keep_private(session, ticket)
     said = summary or f"{ticket.title}\n\n{ticket.description}"
     return await open_case(session, keyring, caller, unit=ticket.unit, grade=grade, summary=said, ticket=ticket.id)
 

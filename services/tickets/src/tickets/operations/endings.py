@@ -19,12 +19,13 @@ from linli.events.tickets import (
 )
 from linli.outbox import publish
 from linli.security import Principal
-from tickets.models.moves import MOVES, Clock, Move, Outcome, State
+from tickets.models.moves import MOVES, POOR, Clock, Move, Outcome, State
 from tickets.models.tickets import Follower, Ticket
 from tickets.operations.levels import raise_ticket
 from tickets.operations.offices import supervisors_of
 from tickets.operations.rules import rules_of
 from tickets.operations.tickets import LATE, enter, find_ticket
+from tickets.sight import widened
 
 
 async def resolve_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None) -> None:
@@ -115,14 +116,14 @@ async def end_part(session: AsyncSession, ticket: Ticket) -> None:
     """Resolve the ticket that an ended one is a part of, if it was the last."""
     if ticket.parent is None:
         return
-    whole = await find_ticket(session, ticket.parent, to_change=True)
-    running = exists().where(
-        Ticket.district == whole.district, Ticket.parent == whole.id, Ticket.state != State.CLOSED.value
-    )
-    if whole.state != State.SPLIT or await session.scalar(select(running)):
-        return
-    whole.resolve(None, ticket.resolved_by or ticket.reporter)
-    await _resolved(session, whole, Move.PARTS_DONE, NOBODY, None)
+    async with widened(session):  # whoever had the part need not see the whole
+        whole = await find_ticket(session, ticket.parent, to_change=True)
+        running = exists().where(
+            Ticket.district == whole.district, Ticket.parent == whole.id, Ticket.state != State.CLOSED.value
+        )
+        if whole.state == State.SPLIT and not await session.scalar(select(running)):
+            whole.resolve(None, ticket.resolved_by or ticket.reporter)
+            await _resolved(session, whole, Move.PARTS_DONE, NOBODY, None)
 
 
 async def reopen_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str) -> None:
@@ -163,7 +164,7 @@ async def _reopened(session: AsyncSession, ticket: Ticket, move: Move, actor: UU
 
 
 async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, rating: int, note: str | None) -> None:
-    """Say how well the matter was answered (评价), 1 to 5; a poor rating takes it up again.
+    """Say how well the matter was answered (评价), 1 to 5; a poor one takes it up again, or is told above.
 
     Raises:
         NotYours: 403, for anybody but the reporter.
@@ -171,6 +172,7 @@ async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
         AlreadyRated: 409.
     """
     ticket.rate(caller, rating)
+    taken_up = MOVES[Move.POORLY_RATED].legal(ticket)
     await enter(session, ticket, Move.RATE, caller.id, note, rating=rating)
     await publish(
         session,
@@ -181,9 +183,10 @@ async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
             reporter=ticket.reporter,
             resolved_by=cast("UUID", ticket.resolved_by),  # a closed ticket has one: ck_ticket_resolved
             rating=rating,
+            supervisors=await supervisors_of(session, ticket) if rating < POOR and not taken_up else (),
         ),
     )
-    if MOVES[Move.POORLY_RATED].legal(ticket):
+    if taken_up:
         again = ticket.reopened > 0
         ticket.reopen(Move.POORLY_RATED, None)
         await _reopened(session, ticket, Move.POORLY_RATED, NOBODY, None)

@@ -5,18 +5,26 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
 from linli.db import NOBODY, require_unit
-from linli.events.cases import ErrandDone, ErrandFiled, ErrandOpened, ErrandOverdue, ErrandPapersAsked
+from linli.events.cases import (
+    ErrandDone,
+    ErrandFiled,
+    ErrandOpened,
+    ErrandOverdue,
+    ErrandPaperHanded,
+    ErrandPapersAsked,
+    ErrandTakenOver,
+)
 from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
 from linli.telemetry import trace_id
-from tickets.calendar import DAY, Calendar
+from tickets.calendar import DAY
 from tickets.models.errands import (
     Errand,
     ErrandEntry,
@@ -80,9 +88,11 @@ async def find_errand(session: AsyncSession, errand_id: UUID, *, to_change: bool
     return errand
 
 
-def errands_within(unit: int | None, state: ErrandState | None, worker: UUID | None) -> Select[tuple[Errand]]:
-    """Select errands by where they are, how they stand, and who goes them."""
-    statement = select(Errand)
+def errands_within(
+    district: int, unit: int | None, state: ErrandState | None, worker: UUID | None
+) -> Select[tuple[Errand]]:
+    """Select a district's errands by where they are, how they stand, and who goes them."""
+    statement = select(Errand).where(Errand.district == district)
     if unit is not None:
         statement = statement.where(Errand.unit.between(*units.span(unit)))
     if state is not None:
@@ -137,6 +147,7 @@ async def hand_paper(session: AsyncSession, caller: Principal, errand: Errand, p
     errand.take(ErrandStep.HAND, await _next_due(session, errand.district))
     paper.hand_over(by, caller.id)
     await _enter(session, errand, ErrandStep.HAND, caller.id, None)
+    await publish(session, ErrandPaperHanded(**_who(errand), paper=paper.id))
     return paper
 
 
@@ -166,6 +177,7 @@ async def take_over(session: AsyncSession, caller: Principal, errand: Errand, no
     errand.take(ErrandStep.TAKE_OVER, await _next_due(session, errand.district))
     errand.worker = caller.id
     await _enter(session, errand, ErrandStep.TAKE_OVER, caller.id, note)
+    await publish(session, ErrandTakenOver(**_who(errand)))
 
 
 async def finish_errand(
@@ -191,20 +203,6 @@ async def step_overdue(session: AsyncSession, errand_id: UUID, due_at: datetime)
     await _write(session, errand, ErrandStep.OVERDUE, NOBODY, None)
     await publish(session, ErrandOverdue(**_who(errand), due_at=due_at))
     return True
-
-
-async def reschedule(session: AsyncSession, district: int, calendar: Calendar) -> None:
-    """Move the next steps of errands, as far as not due yet, to where a district's corrected calendar puts them."""
-    running = select(Errand.id, Errand.unit, Errand.stepped_at, Errand.due_at).where(
-        Errand.district == district, Errand.due_at > datetime.now(UTC)
-    )
-    for row in (await session.execute(running.order_by(Errand.id).with_for_update())).all():
-        due_at = calendar.due_after(row.stepped_at, STEP_DAYS * DAY)
-        if due_at != row.due_at:
-            # No step of anybody's: the errand's version stays.
-            moved = update(Errand).where(Errand.district == district, Errand.id == row.id).values(due_at=due_at)
-            await session.execute(moved)
-            await timers.set(session, aggregate=row.id, unit=row.unit, due={NEXT_STEP: due_at})
 
 
 def _paper(errand: Errand, name: str) -> Paper:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, false, insert, or_, select
+from sqlalchemy import ColumnElement, Select, and_, false, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
@@ -107,7 +107,6 @@ async def fold_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
     ticket.stop(Clock)
     await enter(session, ticket, Move.FOLD, caller.id, note, into=str(into.id))
     await _follow(session, ticket, into)
-    into.followers = both
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
     await publish(
         session,
@@ -121,6 +120,7 @@ async def fold_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
             folded_by=caller.id,
         ),
     )
+    into.followers = both  # with the note it is one change, and one step of its trail
     await note_ticket(session, caller, into, None, folded=str(ticket.id))
 
 
@@ -156,7 +156,8 @@ async def split_ticket(
     """
     ticket.move(Move.SPLIT, caller)
     ticket.stop(Clock)
-    made = [Report(unit=ticket.unit, parent=ticket.id, reporter=caller.id, **part) for part in parts]
+    hidden = ticket.visibility == Visibility.PRIVATE.value
+    made = [Report(unit=ticket.unit, parent=ticket.id, hidden=hidden, reporter=caller.id, **part) for part in parts]
     await enter(session, ticket, Move.SPLIT, caller.id, note, parts=[str(part.id) for part in made])
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
     await publish(
@@ -173,3 +174,15 @@ async def split_ticket(
     for part in made:
         await take_in(session, part)
     return made
+
+
+async def keep_private(session: AsyncSession, whole: Ticket) -> None:
+    """Show the parts of what is private to nobody else, whatever their own categories say; it is no step of theirs.
+
+    Args:
+        session: an open transaction in which the whole was locked.
+        whole: a private ticket.
+    """
+    own = update(Ticket).where(Ticket.district == whole.district, Ticket.parent == whole.id)
+    private = own.values(visibility=whole.visibility).execution_options(synchronize_session=False)
+    await session.execute(private)

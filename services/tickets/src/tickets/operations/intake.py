@@ -16,7 +16,7 @@ from linli.models import uuid7
 from linli.problems import Conflict, Forbidden, UnknownUnit, Unprocessable
 from linli.security import Principal
 from linli.telemetry import trace_id
-from tickets.models.categories import check_answers
+from tickets.models.categories import Visibility, check_answers
 from tickets.models.clocks import running
 from tickets.models.moves import Clock, Level, Move, State
 from tickets.models.tickets import Source, handler_of
@@ -87,6 +87,7 @@ class Report:
 
     Attributes:
         parent: the ticket that it is a part of, whose form was asked already.
+        hidden: whether it is private, whatever its category says, as that is.
     """
 
     unit: int
@@ -103,6 +104,7 @@ class Report:
     answers: dict[str, Any] | None = None
     parent: UUID | None = None
     department: str | None = None
+    hidden: bool = False
     id: UUID = field(default_factory=uuid7)
     level: str = field(init=False)
     visibility: str = field(init=False)
@@ -148,7 +150,7 @@ class Report:
             check_answers(kind, self.answers)
         self.level = max(Level(kind.level), Level.of(self.unit), key=_LEVELS.index).value
         self.department = self.department or kind.department
-        self.visibility = kind.visibility
+        self.visibility = Visibility.PRIVATE.value if self.hidden else kind.visibility
         self.opened_at = datetime.now(UTC)
         self.clocks = {clock.value: running(kind.minutes[clock], self.opened_at) for clock in _CLOCKS}
         self.answer_due_at, self.solve_due_at = (

@@ -26,7 +26,7 @@ from tickets.schemas.open311 import RequestUpdate, ServiceRequest, Status
 SOURCE: Final = "open311"
 MOST: Final = 1000
 SPAN: Final = timedelta(days=90)
-_A_DAY: Final = timedelta(days=1)
+_A_DAY: Final = timedelta(days=1).total_seconds()
 
 
 def public_tickets(unit: int) -> Select[tuple[Ticket, datetime]]:
@@ -73,7 +73,9 @@ _LATEST: Final = datetime(9999, 12, 30, tzinfo=UTC)
 
 def _born(column: Any, start: datetime, end: datetime) -> ColumnElement[bool]:  # noqa: ANN401 a column of ids
     """Narrow ids to those made in a range, as they begin with the time: the primary key serves that."""
-    low, high = (max(0, int(at.timestamp() * 1000)) << 80 for at in (start - _A_DAY, end + _A_DAY))
+    # In seconds, as there is no day before the first.
+    seconds = (start.timestamp() - _A_DAY, end.timestamp() + _A_DAY)
+    low, high = (max(0, int(at * 1000)) << 80 for at in seconds)
     found: ColumnElement[bool] = column.between(UUID(int=low), UUID(int=high))
     return found
 

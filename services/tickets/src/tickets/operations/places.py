@@ -56,9 +56,9 @@ async def find_code(session: AsyncSession, caller: Principal, code: str) -> Plac
     return place
 
 
-def places_within(unit: int | None, *, active: bool | None = None) -> Select[tuple[Place]]:
-    """Select places by where they are."""
-    statement = select(Place)
+def places_within(district: int, unit: int | None, *, active: bool | None = None) -> Select[tuple[Place]]:
+    """Select a district's places by where they are."""
+    statement = select(Place).where(Place.district == district)
     if unit is not None:
         statement = statement.where(Place.unit.between(*units.span(unit)))
     if active is not None:

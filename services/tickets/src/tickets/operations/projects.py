@@ -21,8 +21,9 @@ from tickets.models.lists import (
     ProjectOutcome,
     ProjectState,
     ProjectStep,
+    Resource,
 )
-from tickets.operations.lists import find_need, find_resource
+from tickets.operations.lists import find_listed
 
 
 async def start_project(  # noqa: PLR0913 a match is these facts
@@ -41,7 +42,7 @@ async def start_project(  # noqa: PLR0913 a match is these facts
         NotListed: 409, when either is not on its list.
         OtherKind: 409.
     """
-    found = await find_resource(session, resource)
+    found = await find_listed(session, Resource, resource)
     need.must_be_listed()
     found.must_be_listed()
     if found.kind != need.kind:
@@ -90,9 +91,9 @@ async def find_project(session: AsyncSession, project_id: UUID, *, to_change: bo
     return project
 
 
-def projects_within(unit: int | None, state: ProjectState | None) -> Select[tuple[Project]]:
-    """Select projects by where they are and whether they go on."""
-    statement = select(Project)
+def projects_within(district: int, unit: int | None, state: ProjectState | None) -> Select[tuple[Project]]:
+    """Select a district's projects by where they are and whether they go on."""
+    statement = select(Project).where(Project.district == district)
     if unit is not None:
         statement = statement.where(Project.unit.between(*units.span(unit)))
     return statement if state is None else statement.where(Project.state == state.value)
@@ -140,7 +141,7 @@ async def end_project(session: AsyncSession, project: Project, outcome: ProjectO
         ProjectEnded: 409.
     """
     project.end(outcome)
-    need = await find_need(session, project.need_id, to_change=True)
+    need = await find_listed(session, Need, project.need_id, to_change=True)
     need.become(NeedState.MET if outcome is ProjectOutcome.MET else NeedState.LISTED)
     await session.flush()
     await publish(

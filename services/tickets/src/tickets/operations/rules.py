@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from linli.direct import Database, Direct, fetch, fetchrow
+from linli.direct import Database, fetch, fetchrow, lock_shared
 from tickets.calendar import Calendar
 from tickets.models.calendar import DistrictRules
 from tickets.models.categories import Category, Kind, kind
@@ -24,7 +24,6 @@ _KEPT: Final = 256
 """Districts whose rules are kept in memory at the most."""
 _LOCK: Final = 7105641
 """First key of the lock on a district's rules, its own code the second; whoever works by them shares it."""
-_SHARED: Final = f"SELECT pg_advisory_xact_lock_shared({_LOCK}, $1)"
 _ALONE: Final = text(f"SELECT pg_advisory_xact_lock({_LOCK}, :district)")
 _REVISION: Final = "SELECT revision FROM district_rules WHERE district = $1"
 _DAYS: Final = "SELECT day, working FROM work_calendar WHERE district = $1"
@@ -73,10 +72,7 @@ def known_rules(district: int) -> tuple[UUID | None, Rules]:
 
 async def hold_rules(database: Database, district: int) -> None:
     """Have nobody change a district's rules until this transaction ends; whoever does so just now is waited for."""
-    if isinstance(database, Direct):
-        await database.lock_shared(_LOCK, district)
-    else:
-        await fetchrow(database, _SHARED, district)
+    await lock_shared(database, _LOCK, district)
 
 
 async def rules_of(database: Database, district: int) -> Rules:

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from linli import timers
+from linli import timers, units
 from linli.db import NOBODY
 from linli.events.tickets import (
     SUPERVISORS,
@@ -25,7 +25,6 @@ from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
-from tickets.calendar import Calendar
 from tickets.models.moves import IllegalMove, Move, Names, State
 from tickets.models.tickets import Ticket
 from tickets.models.whistles import AlreadyCalled, NotYourWhistle, Stage, Whistle
@@ -117,12 +116,14 @@ def whistles_of(ticket: Ticket) -> Select[tuple[Whistle]]:
 
 
 def whistles_within(
-    unit: tuple[int, int] | None, department: str | None, state: Stage | None
+    caller: Principal, unit: int | None, department: str | None, state: Stage | None
 ) -> Select[tuple[Whistle]]:
     """Select calls by where the ticket is, who was called, and how far it is; department staff see their own only."""
     statement = select(Whistle)
+    if not caller.scope.called:  # Theirs are found by the department. All others' newest are, by the key.
+        statement = statement.where(Whistle.district == caller.district)
     if unit is not None:
-        statement = statement.where(Whistle.unit.between(*unit))
+        statement = statement.where(Whistle.unit.between(*units.span(unit)))
     if department is not None:
         statement = statement.where(Whistle.department == department)
     return statement if state is None else statement.where(Whistle.state == state.value)
@@ -211,18 +212,6 @@ async def miss(session: AsyncSession, whistle_id: UUID, due_at: datetime) -> boo
         ),
     )
     return True
-
-
-async def reschedule(session: AsyncSession, district: int, calendar: Calendar) -> None:
-    """Move when departments must report to what a corrected calendar says."""
-    running = select(Whistle).where(
-        Whistle.district == district, Whistle.state == Stage.CALLED.value, Whistle.missed_at.is_(None)
-    )
-    for whistle in await session.scalars(running.with_for_update()):
-        due_at = calendar.due_after(whistle.called_at, whistle.report_minutes)
-        if due_at != whistle.report_due_at:
-            whistle.report_due_at = due_at
-            await timers.set(session, aggregate=whistle.id, unit=whistle.unit, due={Whistle.REPORT: due_at})
 
 
 async def _took(session: AsyncSession, whistle: Whistle, now: datetime) -> int:

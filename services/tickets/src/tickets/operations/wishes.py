@@ -5,17 +5,17 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, exists, select, update
+from sqlalchemy import Select, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
 from linli.db import require_unit
-from linli.events.wishes import WishClaimed, WishConfirmed, WishFulfilled, WishListed, WishReturned
+from linli.events.wishes import WishClaimed, WishConfirmed, WishFulfilled, WishListed, WishReturned, WishWithdrawn
 from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
-from tickets.calendar import DAY, Calendar
+from tickets.calendar import DAY
 from tickets.models.wishes import NotYourWish, OwnWish, Wish, WishMove, WishPerson, WishState
 from tickets.operations.rules import rules_of
 
@@ -79,18 +79,15 @@ async def find_wish(session: AsyncSession, wish_id: UUID, *, to_change: bool = F
 
 
 def wishes_within(
-    unit: int | None, state: WishState | None, kind: str | None, claimer: UUID | None, wisher: UUID | None
+    district: int, unit: int | None, *, wisher: UUID | None, **equal: UUID | str | None
 ) -> Select[tuple[Wish]]:
-    """Select wishes by where they are and how they stand; by wisher only those whose wisher may be seen."""
-    statement = select(Wish)
+    """Select a district's wishes by where they are and what their columns hold; by wisher those that may be known."""
+    statement = select(Wish).where(Wish.district == district)
     if unit is not None:
         statement = statement.where(Wish.unit.between(*units.span(unit)))
-    if state is not None:
-        statement = statement.where(Wish.state == state.value)
-    if kind is not None:
-        statement = statement.where(Wish.kind == kind)
-    if claimer is not None:
-        statement = statement.where(Wish.claimer == claimer)
+    for name, value in equal.items():
+        if value is not None:
+            statement = statement.where(getattr(Wish, name) == value)
     if wisher is not None:
         own = exists().where(
             WishPerson.district == Wish.district, WishPerson.id == Wish.id, WishPerson.wisher == wisher
@@ -157,20 +154,6 @@ async def expire_claim(session: AsyncSession, wish_id: UUID) -> bool:
     return False
 
 
-async def reschedule(session: AsyncSession, district: int, calendar: Calendar) -> None:
-    """Move the ends of claims that still run to where a district's corrected calendar puts them."""
-    running = select(Wish.id, Wish.unit, Wish.claimed_at, Wish.claim_due_at).where(
-        Wish.district == district, Wish.state == WishState.CLAIMED.value, Wish.claim_due_at > datetime.now(UTC)
-    )
-    for row in (await session.execute(running.order_by(Wish.id).with_for_update())).all():
-        due_at = calendar.due_after(row.claimed_at, CLAIM_DAYS * DAY)
-        if due_at != row.claim_due_at:
-            # No step of anybody's: the wish's version stays.
-            moved = update(Wish).where(Wish.district == district, Wish.id == row.id).values(claim_due_at=due_at)
-            await session.execute(moved)
-            await timers.set(session, aggregate=row.id, unit=row.unit, due={CLAIM: due_at})
-
-
 async def fulfil_wish(session: AsyncSession, caller: Principal, wish: Wish) -> None:
     """Say that a locked wish has come true (完成).
 
@@ -219,6 +202,16 @@ async def withdraw_wish(session: AsyncSession, caller: Principal, wish: Wish) ->
         await _must_be_wisher(session, caller, wish, WishMove.WITHDRAW)
     wish.withdraw()
     await session.flush()
+    await publish(
+        session,
+        WishWithdrawn(
+            wish=wish.id,
+            unit=wish.unit,
+            sequence=wish.version,
+            wisher=await _wisher(session, wish),
+            withdrawn_by=caller.id,
+        ),
+    )
 
 
 async def _return(session: AsyncSession, wish: Wish, move: WishMove) -> None:

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, field_valid
 
 from linli.db import NOBODY
 from linli.events.cases import MEMBERS
-from linli.schemas import In, Line, Moment, Out, Text
+from linli.schemas import Day, In, Line, Moment, Out, Text
 from linli.units import UnitCode
 from tickets.models.cases import CaseOutcome, CaseState, CaseStep, Effect, Side
 
@@ -23,6 +23,13 @@ class TeamIn(In):
     name: Line
     active: StrictBool = Field(default=True, description="Whether it takes new cases (是否启用)")
     members: list[UUID] = Field(min_length=1, max_length=MEMBERS, description="Who sees its cases, nobody else (成员)")
+
+    @field_validator("members")
+    @classmethod
+    def _of_people(cls, members: list[UUID]) -> list[UUID]:
+        if NOBODY in members:
+            raise ValueError("all zeros is nobody, who could take no case (全零编号不是人员)")
+        return members
 
 
 def _people(members: list[UUID]) -> list[UUID]:
@@ -155,13 +162,13 @@ class DutyIn(In):
 
     who: Line
     what: Text
-    due_on: date | None = None
+    due_on: Day | None = None
 
 
 class AgreementIn(In):
     """What the parties agreed (调解协议)."""
 
-    signed_on: date
+    signed_on: Day
     duties: list[DutyIn] = Field(min_length=1, max_length=50)
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from linli.schemas import In, Line, Out, Text
+from linli.schemas import Day, In, Line, Out, Text
 from linli.units import UnitCode
 from tickets.models.lists import NeedState, ProjectOutcome, ProjectState, ResourceState
 from tickets.schemas.tickets import Category
@@ -61,14 +61,14 @@ class StepIn(In):
     """A step of a project (步骤)."""
 
     title: Line
-    due_on: date | None = None
+    due_on: Day | None = None
 
 
 class MatchIn(In):
     """Which resource meets the need, and how (对接)."""
 
     resource: UUID
-    ends_on: date | None = None
+    ends_on: Day | None = None
     steps: list[StepIn] = Field(default=[], max_length=50)
 
 

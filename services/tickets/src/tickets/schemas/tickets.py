@@ -9,8 +9,8 @@ from pydantic import Field, StringConstraints, model_validator
 from linli.events.tickets import PARTS
 from linli.schemas import In, Line, Out, Text
 from linli.units import UnitCode
-from tickets.models.moves import Level, Move, Outcome, State
-from tickets.models.tickets import Source, SubjectKind
+from tickets.models.moves import Level, Move, State
+from tickets.models.tickets import SubjectKind
 
 Category = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
@@ -30,8 +30,8 @@ class TicketOpen(In):
     subject_kind: SubjectKind | None = Field(default=None, description="What it is about (对象)")
     subject: Code | None = Field(default=None, description="The id of that")
     answers: dict[str, Any] | None = Field(default=None, description="What the category's form asks for")
-    source: Literal[Source.APP, Source.QR, Source.HOTLINE, Source.PATROL] = Field(
-        default=Source.APP, description="How it came; hotline (12345 热线) and patrol (巡查) are not for residents"
+    source: Literal["app", "qr", "hotline", "patrol"] = Field(
+        default="app", description="How it came; hotline (12345 热线) and patrol (巡查) are not for residents"
     )
     reference: Code | None = Field(default=None, description="Its number there, which comes once")
 
@@ -66,8 +66,8 @@ class Word(In):
 class Close(In):
     """How it ended (结案)."""
 
-    outcome: Literal[Outcome.FIXED, Outcome.NOT_FIXED] = Field(
-        default=Outcome.FIXED, description="Is it dealt with? The reporter's word is kept apart from others'."
+    outcome: Literal["fixed", "not_fixed"] = Field(
+        default="fixed", description="Is it dealt with? The reporter's word is kept apart from others'."
     )
     note: Text | None = None
 
