@@ -15,11 +15,14 @@ from typing import Any
 
 import asyncpg
 import httpx
+import nats
+import psutil
 
 from linli.testing.servers import free_port
 from linli_cli.home import Home
 from linli_cli.identity import token_of
 from linli_cli.stack import database, programs, streams
+from linli_cli.stack.supervisor import Supervisor
 
 _BIN = Path(sys.executable).parent
 _READY_WITHIN = 40.0
@@ -110,6 +113,39 @@ class Platform:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(5)
+
+    @contextmanager
+    def standing_still(self, *services: str) -> Iterator[None]:
+        """Let services stand still in the block: an endpoint is measured, and not what follows from it elsewhere."""
+        states = Supervisor(self.home).states()
+        first = [psutil.Process(states[service].pid) for service in services]
+        processes = [process for one in first for process in (one, *one.children(recursive=True))]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
+
+    async def settled(self) -> None:
+        """Wait until everybody has dealt with all that was told.
+
+        Raises:
+            TimeoutError: after five minutes.
+        """
+        client = await nats.connect(self.broker())
+        js = client.jetstream()
+        try:
+            async with asyncio.timeout(300):
+                for one in streams.subscriptions():
+                    for consumer in one.consumers:
+                        while (info := await js.consumer_info(consumer.stream, consumer.name)) and (
+                            info.num_pending or info.num_ack_pending
+                        ):
+                            await asyncio.sleep(0.2)
+        finally:
+            await client.close()
 
     def settings(self, service: str, **others: str) -> dict[str, str]:
         """Give a service's environment."""

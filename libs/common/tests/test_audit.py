@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from linli import audit, bootstrap
 from linli.audit import AuditBroken, Verified
 from linli.db import Scope, Sessions, async_url, create_sessions, transaction
+from linli.driver import Driver
 from linli.security import Principal
 
 ADA, BEN = uuid4(), uuid4()
@@ -31,7 +32,9 @@ async def sessions(postgres: str) -> AsyncIterator[Sessions]:
     await owner.execute("GRANT USAGE ON SCHEMA public TO linli_scoped, linli_worker")
     await owner.execute(files("linli").joinpath("sql/audit.sql").read_text())
     await owner.close()
-    engine = create_async_engine(async_url(postgres.format(user="watch_app", database="watch")))
+    engine = create_async_engine(
+        async_url(postgres.format(user="watch_app", database="watch")), connect_args={"connection_class": Driver}
+    )
     yield create_sessions({None: engine}, lambda _: None)
     await engine.dispose()
 

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from linli import bootstrap, crypto
 from linli.crypto import BadMasterKey, DistrictKeys, Field, Keyring, MasterKeys, NotDecryptable
 from linli.db import Scope, Sessions, async_url, create_sessions, transaction
+from linli.driver import Driver
 
 PHONE = Field("resident", "phone", crypto.phone_digits)
 ID_NUMBER = Field("resident", "id_number", crypto.id_number_form)
@@ -122,7 +123,9 @@ async def sessions(postgres: str) -> AsyncIterator[Sessions]:
     await owner.execute("GRANT USAGE ON SCHEMA public TO linli_scoped, linli_worker")
     await owner.execute(files("linli").joinpath("sql/data_key.sql").read_text())
     await owner.close()
-    engine = create_async_engine(async_url(postgres.format(user="vault_app", database="vault")))
+    engine = create_async_engine(
+        async_url(postgres.format(user="vault_app", database="vault")), connect_args={"connection_class": Driver}
+    )
     yield create_sessions({None: engine}, lambda _: None)
     await engine.dispose()
 

@@ -36,7 +36,7 @@ async def test_an_event_is_rolled_back_with_its_change(chassis: Chassis) -> None
 async def test_events_of_one_aggregate_share_a_shard(chassis: Chassis) -> None:
     ticket = uuid4()
     await chassis.publish(*(opened(ticket, sequence) for sequence in range(1, 20)))
-    await chassis.publish(*(opened() for _ in range(50)))
+    await chassis.publish(*(opened() for _ in range(200)))
     assert (
         await chassis.database.fetchval("SELECT count(DISTINCT shard) FROM outbox WHERE aggregate = $1", str(ticket))
         == 1

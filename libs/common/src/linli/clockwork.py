@@ -14,10 +14,9 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 import asyncpg
-from opentelemetry import trace
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace import SpanKind
 
-from linli import deadletters, telemetry
+from linli import deadletters, spans, telemetry
 from linli.consumer import TooSlow, passes
 from linli.db import Sessions
 from linli.settings import Settings
@@ -25,7 +24,6 @@ from linli.shards import Server, Shards
 from linli.timers import Timer, Timers
 
 log = logging.getLogger(__name__)
-tracer = trace.get_tracer(__name__)
 
 ATTEMPTS: Final = 8
 """How often a timer's handler is called before the timer is left to an operator."""
@@ -184,19 +182,19 @@ class Clockwork:
         async with self._slots:
             if self._ending.is_set():
                 return False
-            with tracer.start_as_current_span(
-                f"fire {timer.kind}",
-                attributes={"linli.district": timer.district, "linli.aggregate": str(timer.aggregate)},
-                record_exception=False,
-            ) as span:
+            name = f"fire {timer.kind}"
+            about = spans.Attributes({spans.DISTRICT: timer.district, "linli.aggregate": str(timer.aggregate)})
+            with spans.at(spans.begin(name, SpanKind.INTERNAL, about, cause=spans.ROOT)) as work:
                 try:
                     async with asyncio.timeout(_HANDLE_WITHIN) as deadline:
                         return await self._timers.fire(self._sessions, timer)
                 except Exception as error:  # noqa: BLE001 a handler may fail in any way, and no other timer for that
-                    span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+                    spans.failed(work, type(error).__name__)
                     slow = TooSlow(f"took more than {_HANDLE_WITHIN:.0f} s")
                     await self._failed(timer, slow if deadline.expired() else error)
                     return False
+                finally:
+                    work.end()
 
     async def _failed(self, timer: Timer, error: Exception) -> None:
         attempts = timer.attempts + (0 if passes(error) else 1)

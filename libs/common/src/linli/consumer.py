@@ -16,13 +16,11 @@ from typing import Final
 import asyncpg
 import nats
 from nats.aio.msg import Msg
-from opentelemetry import propagate, trace
-from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanContext, SpanKind
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from linli import deadletters, telemetry
+from linli import deadletters, spans, telemetry
 from linli.broker import Broker
 from linli.cloudevents import Unreadable, district_of, read
 from linli.db import Sessions
@@ -34,7 +32,6 @@ from linli.settings import Settings
 from linli.streams import ACK_WAIT
 
 log = logging.getLogger(__name__)
-tracer = trace.get_tracer(__name__)
 
 DELIVERIES: Final = 8
 """How often a message is tried before it is a dead letter."""
@@ -221,14 +218,14 @@ class Puller:
         """Do what is to be done, and acknowledge; gives what went wrong."""
         messages = {event.id: message for message, event in group}
         one_span = len(group) == 1 or self.consumer.keeps_state
-        spans: list[Span] = []
+        works: list[Span] = []
 
         def begun(event: Event) -> AbstractContextManager[Span]:
             message = messages[event.id]
             # What is kept at once has many causes, and is part of nobody's trace.
-            cause = Context() if one_span and len(group) > 1 else propagate.extract(message.headers or {})
-            spans.append(self._span(message, event, cause, len(group)))
-            return trace.use_span(spans[-1], record_exception=False, set_status_on_exception=False)
+            cause = spans.ROOT if one_span and len(group) > 1 else spans.cause_of(message.headers or {})
+            works.append(self._work(message, event, cause, len(group)))
+            return spans.at(works[-1])
 
         failed: Exception | None = None
         events = [event for _, event in group]
@@ -244,18 +241,18 @@ class Puller:
         else:
             for done, _ in group:
                 await self._answer(done.ack())
-        for span in spans:  # now that it is known what came of it
+        for work in works:  # now that it is known what came of it
             if failed:
-                span.set_status(Status(StatusCode.ERROR, type(failed).__name__))
-            span.end()
+                spans.failed(work, type(failed).__name__)
+            work.end()
         return failed
 
-    def _span(self, message: Msg, event: Event, cause: Context, together: int) -> Span:
+    def _work(self, message: Msg, event: Event, cause: SpanContext, together: int) -> Span:
         destination = template(message.subject)
-        return tracer.start_span(
+        return spans.begin(
             f"process {destination}",
-            context=cause,
-            kind=SpanKind.CONSUMER,
+            SpanKind.CONSUMER,
+            cause=cause,
             attributes={
                 "messaging.system": "nats",
                 "messaging.operation.name": "process",

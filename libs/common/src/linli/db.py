@@ -4,10 +4,12 @@ A service logs in as a role that may do nothing but become one of the *ways of s
 and says how far it reaches, so that a forgotten filter finds no foreign rows, and a forgotten scope is an error.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self
+from functools import lru_cache
+from typing import Any, Final, Self, cast
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, event, exists, select
@@ -15,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, SessionTransaction
 
 from linli import units
+from linli.driver import Driver, Pool, still_there
 from linli.models import KnownUnit
 from linli.problems import Forbidden, UnknownUnit
 from linli.settings import Essentials
@@ -49,6 +52,8 @@ class Scope:
         person: who acts; a resident's own rows are his by this id.
         called: whether of the range only what this person was called to is his business (部门人员); a service that
             calls people keeps the rest from him.
+        keeps_plans: whether the server may plan a statement once for all times: only where all of them reach as far,
+            as a plan that was made for a street may be 240 times slower for a district.
     """
 
     role: str
@@ -57,6 +62,7 @@ class Scope:
     grids: tuple[int, ...] = ()
     person: UUID = NOBODY
     called: bool = False
+    keeps_plans: bool = False
 
     @classmethod
     def of_unit(cls, unit: int, person: UUID = NOBODY, *, called: bool = False) -> Self:
@@ -67,7 +73,7 @@ class Scope:
     @classmethod
     def of_district(cls, district: int) -> Self:
         """See one district, the scope of a subscriber; district 0 is the platform's own rows, not everybody's."""
-        return cls("linli_scoped", *_range(district))
+        return cls("linli_scoped", *_range(district), keeps_plans=True)
 
     @classmethod
     def of_grids(cls, grids: tuple[int, ...], district: int, person: UUID) -> Self:
@@ -87,29 +93,64 @@ class Scope:
     def within(self, unit: int) -> Self:
         """See no more than this unit of it; whether it lies in the scope was asked before."""
         lo, hi = units.span(unit)
-        return replace(self, lo=lo, hi=hi)
+        return replace(self, lo=lo, hi=hi, keeps_plans=False)
+
+    @property
+    def district(self) -> int:
+        """The district that it begins in: the one, unless it is wide."""
+        return self.lo // _DISTRICT
 
     @property
     def wide(self) -> bool:
         """Whether it reaches beyond one district: the platform's own operators see all."""
-        return self.lo // _DISTRICT != self.hi // _DISTRICT
+        return self.district != self.hi // _DISTRICT
+
+
+def server_of(scope: Scope, shards: Shards) -> Server:
+    """Tell on which server a scope's district lives.
+
+    Raises:
+        OneDistrict: 403, when there are several and it is wider than a district.
+    """
+    if shards.addresses and scope.wide:
+        raise OneDistrict
+    return shards.of(scope.district)
 
 
 def _range(district: int) -> tuple[int, int]:
     return district * _DISTRICT, (district + 1) * _DISTRICT - 1
 
 
-SET_SCOPE: Final = (
-    "SELECT set_config('role', $1, true), set_config('app.lo', $2, true), set_config('app.hi', $3, true),"
-    " set_config('app.grids', $4, true), set_config('app.person', $5, true)"
-)
+@lru_cache(maxsize=1024)
+def beginning(scope: Scope) -> str:
+    """Write the beginning of a transaction and what it may see as one message to the server.
+
+    A round trip of its own would cost each transaction as much as a statement: docs/decisions/0009-fewer-round-trips.md
+    So there are no parameters; but what stands in it are numbers, a UUID, and a name of this module.
+    """
+    if not _ROLE.fullmatch(scope.role):
+        raise ValueError(f"{scope.role!r} is no role")
+    grids = ",".join(f"{grid:d}" for grid in scope.grids)
+    plans = "; SET LOCAL plan_cache_mode = auto" if scope.keeps_plans else ""
+    return (
+        f"BEGIN; SET LOCAL ROLE {scope.role}; SET LOCAL app.lo = '{scope.lo:d}'; SET LOCAL app.hi = '{scope.hi:d}';"
+        f" SET LOCAL app.grids = '{{{grids}}}'; SET LOCAL app.person = '{UUID(int=scope.person.int)}'"
+        f"{plans}"
+    )
+
+
+_ROLE: Final = re.compile("linli_[a-z]+")
 
 
 def _apply_scope(session: Session, _: SessionTransaction, connection: Connection) -> None:
-    scope: Scope = session.info["scope"]
-    grids = "{" + ",".join(map(str, scope.grids)) + "}"
-    # Written for the driver: it runs before everything else, and a compiled statement costs twice as much.
-    connection.exec_driver_sql(SET_SCOPE, (scope.role, str(scope.lo), str(scope.hi), grids, str(scope.person)))
+    driver = cast("Driver", connection.connection.driver_connection)
+    driver.scope = beginning(session.info["scope"])
+    session.info["driver"] = driver
+
+
+def _let_go(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop("driver", None)
 
 
 class ScopedSession(Session):
@@ -125,14 +166,8 @@ class ScopedSession(Session):
         Raises:
             OneDistrict: 403, when there are several, its scope is wider than a district, and it was not told.
         """
-        scope: Scope = self.info["scope"]
         server: Server = self.info.get("server", BY_SCOPE)
-        if server != BY_SCOPE:
-            return server
-        shards: Shards = self.info["shards"]
-        if shards.addresses and scope.wide:
-            raise OneDistrict
-        return shards.of(scope.lo // _DISTRICT)
+        return server_of(self.info["scope"], self.info["shards"]) if server == BY_SCOPE else server
 
     def get_bind(self, *_: Any, **__: Any) -> Engine:  # noqa: ANN401 whatever is asked for, one server has it
         """Give the connections to that server."""
@@ -141,6 +176,7 @@ class ScopedSession(Session):
 
 
 event.listen(ScopedSession, "after_begin", _apply_scope)
+event.listen(ScopedSession, "after_transaction_end", _let_go)
 
 
 def async_url(url: str) -> str:
@@ -151,15 +187,16 @@ def async_url(url: str) -> str:
 def create_engine(settings: Essentials, service: str, server: Server = None) -> AsyncEngine:
     """Make the service's engine for one server: a bounded pool, and every wait in the database with an end."""
     milliseconds = str(int(settings.statement_timeout * 1000))
-    return create_async_engine(
+    engine = create_async_engine(
         async_url(Shards.at(settings.database_url.get_secret_value(), server)),
+        poolclass=Pool,
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=5,
         pool_recycle=1800,
-        pool_pre_ping=True,  # after a restart of the database no caller is answered by a connection that is dead
         hide_parameters=True,  # an error is logged with its statement, never with what residents said
         connect_args={
+            "connection_class": Driver,
             "timeout": 5,
             "command_timeout": settings.statement_timeout + 5,
             "server_settings": {
@@ -170,6 +207,8 @@ def create_engine(settings: Essentials, service: str, server: Server = None) -> 
             },
         },
     )
+    event.listen(engine.sync_engine, "checkout", still_there)
+    return engine
 
 
 def create_sessions(

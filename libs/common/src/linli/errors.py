@@ -160,7 +160,7 @@ def of_database(error: _DatabaseError) -> Problem:
 
 def _cause(error: Exception) -> BaseException:
     """Give the driver's error that SQLAlchemy has wrapped."""
-    return (error.orig and error.orig.__cause__) or error if isinstance(error, DBAPIError) else error
+    return ((error.orig and error.orig.__cause__) or error.orig or error) if isinstance(error, DBAPIError) else error
 
 
 def _note(level: int, error: Exception) -> None:

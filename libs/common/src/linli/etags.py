@@ -2,10 +2,10 @@
 
 from typing import Annotated, Protocol
 
-from fastapi import Depends, Header, Response
+from fastapi import Depends, Header, Request, Response
 
 from linli.problems import PreconditionFailed, PreconditionRequired
-from linli.security import Caller
+from linli.security import caller_of
 
 
 class HasVersion(Protocol):
@@ -46,14 +46,16 @@ _Header = Annotated[
 
 
 # Who is calling is asked first: 401 comes before 428.
-async def _if_given(_: Caller, if_match: _Header = None) -> Match | None:
+async def _if_given(request: Request, if_match: _Header = None) -> Match | None:
+    await caller_of(request)
     return None if if_match is None else Match(if_match)
 
 
-async def _required(match: Annotated[Match | None, Depends(_if_given)]) -> Match:
-    if match is None:
+async def _required(request: Request, if_match: _Header = None) -> Match:
+    await caller_of(request)
+    if if_match is None:
         raise PreconditionRequired
-    return match
+    return Match(if_match)
 
 
 IfMatch = Annotated[Match, Depends(_required)]

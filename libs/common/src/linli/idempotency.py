@@ -13,32 +13,30 @@ import os
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any, Final, Self, cast
+from typing import Any, Final, Self, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli.crypto import MasterKeys, NotDecryptable
-from linli.problems import KeyInFlight, KeyReused
+from linli.direct import Database, Row, fetchrow
+from linli.problems import KeyInFlight, KeyReused, Unprocessable
 from linli.security import Principal
 
-_CLAIM: Final = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:subject || ' ' || :key, 0))")
-_FIND: Final = text(
+_CLAIM: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0)) AS free"
+_FIND: Final = (
     "SELECT fingerprint, status, headers, body FROM idempotency_key"
-    " WHERE district = :district AND person = :subject AND key = :key AND expires_at > now()"
+    " WHERE district = $1 AND person = $2 AND key = $3 AND expires_at > now()"
 )
-_RECORD: Final = text(
+_RECORD: Final = (
     "INSERT INTO idempotency_key (district, person, key, fingerprint, status, headers, body, expires_at)"
-    " VALUES (:district, :subject, :key, :fingerprint, :status, CAST(:headers AS text[]), :body,"
-    " now() + interval '1 day')"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, now() + interval '1 day')"
     " ON CONFLICT (district, person, key) DO UPDATE SET fingerprint = excluded.fingerprint, status = excluded.status,"
     " headers = excluded.headers, body = excluded.body, expires_at = excluded.expires_at"
 )
-_SEALED: Final = {"status": HTTPStatus.SERVICE_UNAVAILABLE.value, "headers": ["retry-after", "1"]}
+_SEALED: Final = (HTTPStatus.SERVICE_UNAVAILABLE.value, ["retry-after", "1"])
 _NONCE: Final = 12
 _KEPT_HEADERS: Final = ("cache-control", "content-type", "etag", "link", "location")
 
@@ -88,19 +86,15 @@ class Safe:
 class Claim:
     """An Idempotency-Key while its request is being worked on."""
 
-    def __init__(self, session: AsyncSession, caller: Principal, name: str, key: _Key, said: bytes) -> None:
-        self._session = session
+    def __init__(self, database: Database, caller: Principal, name: str, key: _Key, said: bytes) -> None:
+        self._database = database
         self._key = key
-        self._row = {
-            "district": caller.district,
-            "subject": caller.id,
-            "key": name,
-            "fingerprint": key.fingerprint(said),
-        }
+        self._whose = (caller.district, caller.id, name)
+        self._fingerprint = key.fingerprint(said)
         self._bound = f"{caller.district}|{caller.id}|{name}".encode()
 
     @classmethod
-    async def of(cls, session: AsyncSession, request: Request, caller: Principal, key: str) -> Self:
+    async def of(cls, database: Database, request: Request, caller: Principal, key: str) -> Self:
         """Take the key for this transaction.
 
         Raises:
@@ -108,18 +102,19 @@ class Claim:
             KeyReused: 422, when the key came with another request.
             KeyInFlight: 409, while the first request is not done.
         """
-        if not await session.scalar(_CLAIM, {"subject": str(caller.id), "key": key}):
+        claimed = await fetchrow(database, _CLAIM, str(caller.id), key)
+        if not (claimed and claimed["free"]):
             raise KeyInFlight
         # Who comes with another role sees with other eyes: what he was answered before is no answer to him.
         eyes = f"{sorted(caller.roles)} {caller.unit} {sorted(caller.grids)}"
         request_line = f"{request.method} {request.url.path}?{request.url.query}\n{eyes}\n".encode()
         said = request_line + await request.body()
         safe: Safe = request.app.state.safe
-        claim = cls(session, caller, key, safe.newest, said)
-        found = (await session.execute(_FIND, claim._row)).one_or_none()
+        claim = cls(database, caller, key, safe.newest, said)
+        found = await fetchrow(database, _FIND, *claim._whose)
         if found is None:
             return claim
-        opener = safe.find(found.fingerprint, said)
+        opener = safe.find(found["fingerprint"], said)
         if opener is None:
             raise KeyReused
         raise Replay(_answer(opener.cipher, claim._bound, found))
@@ -132,18 +127,18 @@ class Claim:
         plain = json.dumps([response.status_code, headers]).encode() + b"\n" + bytes(response.body)
         nonce = os.urandom(_NONCE)
         sealed = nonce + self._key.cipher.encrypt(nonce, plain, self._bound)
-        await self._session.execute(_RECORD, {**self._row, **_SEALED, "body": sealed})
+        await fetchrow(self._database, _RECORD, *self._whose, self._fingerprint, *_SEALED, sealed)
 
 
-def _answer(cipher: AESGCM, bound: bytes, found: Row[Any]) -> Response:
+def _answer(cipher: AESGCM, bound: bytes, found: Row) -> Response:
     """Give a kept answer again.
 
     Raises:
         NotDecryptable: when the row was altered, or stood under another caller's key.
     """
-    status, headers, body = found.status, found.headers, found.body
+    status, headers, body = found["status"], found["headers"], found["body"]
     # Versions that did not seal kept answers that were given, and 503 never is one: an error is not remembered.
-    if status == _SEALED["status"]:
+    if status == _SEALED[0]:
         try:
             plain = cipher.decrypt(body[:_NONCE], body[_NONCE:], bound)
         except InvalidTag:
@@ -171,19 +166,36 @@ class IdempotentRoute(APIRoute):
         return run
 
 
-# A dependency that is no coroutine would cost a thread.
-async def _documented(
-    _: Annotated[
-        str | None,
-        Header(
-            alias="Idempotency-Key",
-            min_length=1,
-            max_length=255,
-            description="Repeat a POST safely: the same key gives the first answer (幂等键)",
-        ),
-    ] = None,
-) -> None:
-    """Put the header into the OpenAPI document, and bound its length."""
+_HEADER: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {
+        "anyOf": [{"type": "string", "minLength": 1, "maxLength": 255}, {"type": "null"}],
+        "description": "Repeat a POST safely: the same key gives the first answer (幂等键)",
+        "title": "Idempotency-Key",
+    },
+    "description": "Repeat a POST safely: the same key gives the first answer (幂等键)",
+}
+_LONGEST: Final = 255
+_WRONG: Final = {
+    "in": "header",
+    "parameter": "Idempotency-Key",
+    "detail": "1 to 255 characters",
+    "detail_zh": "应为 1 至 255 个字符",
+}
+
+
+def key_of(request: Request) -> str | None:
+    """Give the key that a request came with.
+
+    Raises:
+        Unprocessable: 422, for one that is empty or too long.
+    """
+    key: str | None = request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= _LONGEST:
+        raise Unprocessable(errors=[_WRONG])
+    return key
 
 
 class Router(APIRouter):
@@ -195,5 +207,6 @@ class Router(APIRouter):
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 as above
         """Add a route, with the header documented on POSTs."""
         if "POST" in (options.get("methods") or ()):
-            options["dependencies"] = [*(options.get("dependencies") or ()), Depends(_documented)]
+            # Written down, not declared: a dependency would cost each request as much as reading its body.
+            options["openapi_extra"] = {"parameters": [_HEADER], **(options.get("openapi_extra") or {})}
         super().add_api_route(path, endpoint, **options)

@@ -1,16 +1,40 @@
 """Base classes of tables: where a row belongs and how its changes are told apart."""
 
+import os
+import time
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Computed, DateTime, Integer, MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
-from uuid6 import uuid7 as _uuid7
+
+
+class _Ids:
+    """Makes UUIDs of version 7, each greater than the one before, without a system call for each."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._random = b""
+
+    def next(self) -> UUID:
+        """Give the next: 48 bits of milliseconds, 12 of their fraction, 62 random ones (RFC 9562, 6.2, method 3)."""
+        seconds, rest = divmod(time.time_ns(), 10**9)
+        # In 4096ths of a millisecond; two in one of these are told apart by going on to the next.
+        self._last = max(self._last + 1, (seconds * 1000 << 12) + (rest << 12) // 10**6)
+        if not self._random:
+            self._random = os.urandom(_AHEAD * 8)
+        tail, self._random = int.from_bytes(self._random[:8], "big") >> 2, self._random[8:]
+        return UUID(int=self._last >> 12 << 80 | 7 << 76 | (self._last & 0xFFF) << 64 | 2 << 62 | tail)
+
+
+_AHEAD: Final = 64
+_ids: Final = _Ids()
 
 
 def uuid7() -> UUID:
     """Make an id that sorts by its time of birth (UUID version 7, RFC 9562)."""
-    return UUID(int=_uuid7().int)
+    return _ids.next()
 
 
 class Base(DeclarativeBase):

@@ -1,34 +1,49 @@
 """The outbox (发件箱): an event commits with the change it tells of, so there is never one without the other."""
 
+import json
 import zlib
 from collections.abc import Iterable
 from typing import Final
+from uuid import UUID
 
-from opentelemetry import propagate
-from sqlalchemy import Integer, LargeBinary, SmallInteger, Text, Uuid, column, insert, table
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from linli import telemetry
+from linli import spans, telemetry
 from linli.cloudevents import headers_of
 from linli.db import ScopedSession
+from linli.direct import Database, Direct, fetch
 from linli.events import Event
 
 SHARDS: Final = 8
 """Events of one aggregate share a shard, and one relay at a time works on a shard: so they stay in order."""
 
-_OUTBOX: Final = table(
-    "outbox",
-    column("event_id", Uuid),
-    column("district", Integer),
-    column("aggregate", Text),
-    column("shard", SmallInteger),
-    column("subject", Text),
-    column("payload", LargeBinary),
-    column("headers", JSONB),
-)
+_PUT: Final = """
+    INSERT INTO outbox (event_id, district, aggregate, shard, subject, payload, headers)
+    SELECT event_id, district, aggregate, shard, subject, payload, headers::jsonb
+    FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::smallint[], $5::text[], $6::bytea[], $7::text[])
+         AS told (event_id, district, aggregate, shard, subject, payload, headers)"""
+
+
+Parcel = tuple[UUID, int, str, int, str, bytes, str]
+"""A row of the outbox: event_id, district, aggregate, shard, subject, payload, headers."""
+
+
+def parcel(event: Event) -> Parcel:
+    """Give an event as its row, for a statement that makes the change and tells of it in one."""
+    telemetry.about(unit=event.unit, subject=event.aggregate)
+    context: dict[str, str] = {}
+    spans.inject(context)
+    return _row(event, context)
+
+
+def told(database: Database) -> None:
+    """Have the relay woken when this transaction has committed."""
+    if isinstance(database, Direct):
+        database.published = True
+    else:
+        database.info["published"] = True
 
 
 async def publish(session: AsyncSession, event: Event) -> None:
@@ -39,30 +54,29 @@ async def publish(session: AsyncSession, event: Event) -> None:
 async def publish_many(session: AsyncSession, events: Iterable[Event]) -> None:
     """Tell of many things at once, as imports do; in one round trip."""
     context: dict[str, str] = {}
-    propagate.inject(context)
+    spans.inject(context)
     events = list(events)
     if not events:
         return
     if len(events) == 1:
         telemetry.about(unit=events[0].unit, subject=events[0].aggregate)
-    rows = [_row(event, context) for event in events]
     # The change itself first: it locks the aggregate, so that numbers in the outbox follow the order of commits.
     await session.flush()
-    await session.execute(insert(_OUTBOX), rows)
-    session.info["published"] = True
+    await fetch(session, _PUT, *map(list, zip(*(_row(event, context) for event in events), strict=True)))
+    told(session)
 
 
-def _row(event: Event, context: dict[str, str]) -> dict[str, object]:
+def _row(event: Event, context: dict[str, str]) -> Parcel:
     aggregate = event.aggregate
-    return {
-        "event_id": event.id,
-        "district": event.district,
-        "aggregate": aggregate,
-        "shard": zlib.crc32(aggregate.encode()) % SHARDS,
-        "subject": event.subject,
-        "payload": event.model_dump_json().encode(),
-        "headers": headers_of(event) | context,
-    }
+    return (
+        event.id,
+        event.district,
+        aggregate,
+        zlib.crc32(aggregate.encode()) % SHARDS,
+        event.subject,
+        event.model_dump_json().encode(),
+        json.dumps(headers_of(event) | context),
+    )
 
 
 def _wake_relay(session: Session) -> None:

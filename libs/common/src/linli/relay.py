@@ -9,7 +9,6 @@ import json
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 import asyncpg
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from linli import telemetry
+from linli import spans, telemetry
 from linli.broker import Broker
 from linli.events import template
 from linli.publishing import Publisher
@@ -30,6 +29,8 @@ from linli.shards import Server, Shards
 log = logging.getLogger(__name__)
 
 _POLL: Final = 0.2
+_PACE: Final = 0.008
+"""Seconds from one round to the next at the least: what comes meanwhile shares its transaction and its wait."""
 _BATCH: Final = 500
 _LANES: Final = 2
 _ACK_WITHIN: Final = 3.0
@@ -40,10 +41,11 @@ _KEEP_LOG_DAYS: Final = 30
 _LOCK: Final = 7105635
 """First key of the advisory locks; the second is the shard."""
 
-_OLDEST: Final = "SELECT shard, min(created_at) AS oldest FROM outbox GROUP BY shard"
+_OLDEST: Final = "SELECT shard, min(created_at) AS oldest, count(*) AS events FROM outbox GROUP BY shard"
+_TAKE: Final = "SELECT shard FROM unnest($2::integer[]) AS shard WHERE pg_try_advisory_xact_lock($1, shard)"
 _MOVE: Final = """
     WITH moved AS (
-        DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE shard = $1 ORDER BY id LIMIT $2) RETURNING *
+        DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE shard = ANY ($1) ORDER BY id LIMIT $2) RETURNING *
     ), logged AS (
         INSERT INTO event_log (id, event_id, district, aggregate, subject, payload, headers, created_at)
         SELECT id, event_id, district, aggregate, subject, payload, headers, created_at FROM moved
@@ -134,8 +136,10 @@ class Relay:
                 lanes.append(await self._open())
                 self._database_up = True
                 while not self._ending:
+                    began = time.monotonic()
                     await self._round(lanes)
                     failures = 0
+                    await asyncio.sleep(began + _PACE - time.monotonic())
             except Exception as error:  # noqa: BLE001 whatever it is, events wait in the outbox and it tries again
                 failures += 1
                 self._database_up = bool(lanes) and not lanes[0].connection.is_closed()
@@ -167,11 +171,13 @@ class Relay:
             await connection.execute("SELECT event_log_roll($1)", _KEEP_LOG_DAYS)
         waiting = await connection.fetch(_OLDEST, timeout=10)
         self._oldest = min((row["oldest"] for row in waiting), default=None)
-        shards = deque(row["shard"] for row in waiting)
-        if len(shards) > 1 and len(lanes) < _LANES:
+        shards = [row["shard"] for row in waiting]
+        many = sum(row["events"] for row in waiting) > _BATCH
+        if many and len(shards) > 1 and len(lanes) < _LANES:
             lanes.append(await self._open())
         # While one waits for the broker, the other sends.
-        moved = await _all_of(self._work(lane, shards) for lane in lanes[: len(shards)])
+        using = len(lanes) if many else 1
+        moved = await _all_of(self._work(lane, shards[at::using]) for at, lane in enumerate(lanes[:using]))
         if tidy:
             await self._keep_house(connection)
             self._housekeeping_at = time.monotonic() + _HOUSEKEEPING_EVERY * random.uniform(0.9, 1.1)  # noqa: S311 jitter
@@ -180,48 +186,48 @@ class Relay:
                 async with asyncio.timeout(_POLL):
                     await self._woken.wait()
 
-    async def _work(self, lane: "_Lane", shards: deque[int]) -> int:
-        moved = 0
-        while shards:
-            moved += await self._move(lane, shards.popleft())
-        return moved
+    async def _work(self, lane: "_Lane", shards: list[int]) -> int:
+        moved = [await self._move(lane, shards)] if shards else [0]
+        while moved[-1] == _BATCH:
+            moved.append(await self._move(lane, shards))
+        return sum(moved)
 
-    async def _move(self, lane: "_Lane", shard: int) -> int:
+    async def _move(self, lane: "_Lane", shards: list[int]) -> int:
         client = await self._broker.connection()
         if lane.publisher is None or lane.publisher.client is not client:
             lane.publisher = await Publisher(client).start()
         async with lane.connection.transaction():
-            # A statement of its own, so that rows are looked for after the lock is ours; and a second relay goes on to
-            # the next shard instead of waiting for this one's rows.
-            if not await lane.connection.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", _LOCK, shard):
-                return 0
-            rows = await lane.connection.fetch(_MOVE, shard, _BATCH)
+            # A statement of its own, so that rows are looked for after the locks are ours; and a second relay goes on
+            # with the shards that are left instead of waiting for these rows.
+            taken = [row["shard"] for row in await lane.connection.fetch(_TAKE, _LOCK, shards)]
+            rows = await lane.connection.fetch(_MOVE, taken, _BATCH) if taken else []
             await self._send(lane.publisher, rows)
         return len(rows)
 
     async def _send(self, publisher: Publisher, rows: list[asyncpg.Record]) -> None:
-        began = time.time_ns()
-        traced: list[tuple[asyncpg.Record, telemetry.Caused]] = []
-        error: str | None = None
+        sends: list[Span] = []
         publisher.begin()
         try:
             async with asyncio.timeout(_ACK_WITHIN):
                 for row in rows:
                     headers: dict[str, str] = json.loads(row["headers"])
-                    if caused := telemetry.caused_by(headers):
-                        caused.inject(headers)
-                        traced.append((row, caused))
+                    if (cause := spans.cause_of(headers)).trace_flags.sampled:
+                        destination = template(row["subject"])
+                        sends.append(
+                            spans.begin(f"send {destination}", SpanKind.PRODUCER, _about(row, destination), cause=cause)
+                        )
+                        spans.inject(headers, sends[-1])
                     # What is told again on purpose has another: the broker drops what it has seen within two minutes.
                     headers.setdefault("Nats-Msg-Id", str(row["event_id"]))
                     await publisher.publish(row["subject"], row["payload"], headers)
             await publisher.kept(_ACK_WITHIN)
-        except BaseException as failed:
-            error = type(failed).__name__
+        except BaseException as error:
+            for send in sends:
+                spans.failed(send, type(error).__name__)
             raise
         finally:
-            for row, caused in traced:
-                destination = template(row["subject"])
-                caused.record(f"send {destination}", SpanKind.PRODUCER, began, _about(row, destination), error)
+            for send in sends:
+                send.end()
 
     async def _keep_house(self, connection: asyncpg.Connection) -> None:
         for name, expired in _EXPIRED.items():

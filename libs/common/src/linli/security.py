@@ -13,10 +13,10 @@ from uuid import UUID
 import httpx
 import jwt
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 from opentelemetry import trace
 
-from linli import telemetry, units
+from linli import spans, telemetry, units
 from linli.db import Scope
 from linli.problems import Forbidden, OutsideScope, Unauthorized, Unavailable
 
@@ -259,23 +259,25 @@ def _principal(claims: dict[str, Any]) -> Principal:
     )
 
 
-_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="Access token from /directory/oauth/token")
+_CALLER: Final = "linli.caller"
+"""Where a request keeps who is calling."""
 
 
-async def principal(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> Principal:
+async def caller_of(request: Request) -> Principal:
     """Tell who is calling.
 
     Raises:
         Unauthorized: 401, without a valid Bearer token.
     """
-    if credentials is None:
-        raise Unauthorized(reason="there is none (缺少令牌)")
-    tokens: Tokens = request.app.state.tokens
-    found = await tokens.verify(credentials.credentials)
-    trace.get_current_span().set_attribute(telemetry.DISTRICT, found.district)
-    telemetry.about(unit=found.unit, subject=_subject(request))
+    found: Principal | None = request.scope.get(_CALLER)
+    if found is None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthorized(reason="there is none (缺少令牌)")
+        tokens: Tokens = request.app.state.tokens
+        found = request.scope[_CALLER] = await tokens.verify(token.strip())
+        trace.get_current_span().set_attribute(spans.DISTRICT, found.district)
+        telemetry.about(unit=found.unit, subject=_subject(request))
     return found
 
 
@@ -284,7 +286,23 @@ def _subject(request: Request) -> str | None:
     return next((value for value in reversed(request.path_params.values()) if _ID.fullmatch(str(value))), None)
 
 
-Caller = Annotated[Principal, Depends(principal)]
+class _Access(HTTPBearer):
+    """The security scheme and what it gives in one: each dependency of a dependency costs as much as itself."""
+
+    def __init__(self, permission: str | None = None) -> None:
+        super().__init__(
+            scheme_name="HTTPBearer", bearerFormat="JWT", description="Access token from /directory/oauth/token"
+        )
+        self._permission = permission
+
+    async def __call__(self, request: Request) -> Principal:  # type: ignore[override]  # who it is, not what he says
+        caller = await caller_of(request)
+        if self._permission is not None and self._permission not in caller.permissions:
+            raise Forbidden(permission=self._permission)
+        return caller
+
+
+Caller = Annotated[Principal, Depends(_Access())]
 
 
 def require(permission: str) -> Any:  # noqa: ANN401 FastAPI's Depends is typed so
@@ -297,10 +315,4 @@ def require(permission: str) -> Any:  # noqa: ANN401 FastAPI's Depends is typed 
     known = frozenset().union(*PERMISSIONS.values())
     if permission not in known:
         raise LookupError(f"no role has the permission {permission!r}: add it to PERMISSIONS")
-
-    async def check(caller: Caller) -> Principal:
-        if permission not in caller.permissions:
-            raise Forbidden(permission=permission)
-        return caller
-
-    return Depends(check)
+    return Depends(_Access(permission))

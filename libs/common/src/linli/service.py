@@ -1,8 +1,9 @@
 """What every service is made of: one call gives it transactions, tokens, events, telemetry, health and problems."""
 
+import gc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse
@@ -14,19 +15,21 @@ from linli.caching import NotKept
 from linli.clockwork import Clockwork
 from linli.consumer import consuming
 from linli.db import BY_SCOPE, Scope, create_engine, create_sessions, transaction
+from linli.direct import Direct
 from linli.events import Event
-from linli.idempotency import Claim, Router, Safe
+from linli.idempotency import Claim, Router, Safe, key_of
 from linli.inbox import Subscriptions
 from linli.limits import BodyLimit, HeadAsGet
 from linli.problems import OutsideScope, Problem
 from linli.relay import Relay
-from linli.security import Caller, Principal, Tokens
+from linli.security import Caller, Principal, Tokens, caller_of
 from linli.settings import Settings
 from linli.shards import Server
 from linli.timers import Timers
 from linli.units import UnitCode
 
 __all__ = [
+    "DirectTransaction",
     "DistrictTransaction",
     "OwnTransaction",
     "PublicWithin",
@@ -38,11 +41,15 @@ __all__ = [
 ]
 
 
+_GARBAGE: Final = 10_000
+"""Objects that are made before the new ones are looked through for garbage."""
+
+
 @asynccontextmanager
 async def _begun(
     request: Request, caller: Principal, scope: Scope, server: Server = BY_SCOPE
 ) -> AsyncIterator[AsyncSession]:
-    key = request.headers.get("idempotency-key") if request.method == "POST" else None
+    key = key_of(request) if request.method == "POST" else None
     if key:
         await request.body()  # before a connection is taken: however slowly it comes, it holds none
     sessions = request.app.state.sessions
@@ -58,19 +65,33 @@ async def _begun(
         raise
 
 
-async def _scoped(request: Request, caller: Caller) -> AsyncIterator[AsyncSession]:
+async def _scoped(request: Request) -> AsyncIterator[AsyncSession]:
+    caller = await caller_of(request)
     async with _begun(request, caller, caller.scope) as session:
         yield session
 
 
-async def _own(request: Request, caller: Caller) -> AsyncIterator[AsyncSession]:
+async def _own(request: Request) -> AsyncIterator[AsyncSession]:
+    caller = await caller_of(request)
     async with _begun(request, caller, caller.own) as session:
         yield session
+
+
+async def _direct(request: Request) -> AsyncIterator[Direct]:
+    caller, key = await caller_of(request), key_of(request)
+    if key:
+        await request.body()  # as above
+    async with Direct(request.app.state.sessions, caller.scope) as database:
+        if key:
+            request.state.claim = await Claim.of(database, request, caller, key)
+        yield database
 
 
 # scope="function": since FastAPI 0.118 a commit after the response was sent would answer 201 for what failed.
 Transaction = Annotated[AsyncSession, Depends(_scoped, scope="function")]
 """The request's transaction, seeing what the caller's token covers; commits before the answer leaves."""
+DirectTransaction = Annotated[Direct, Depends(_direct, scope="function")]
+"""The same without a session, for a POST that comes by the hundred a second."""
 OwnTransaction = Annotated[AsyncSession, Depends(_own, scope="function")]
 """The same, seeing only what is the caller's own, whatever the role."""
 
@@ -176,6 +197,10 @@ def service(  # noqa: PLR0913 what a service is made of
             await stack.enter_async_context(consuming(name, settings, sessions, subscriptions))
             for server in servers if timers.kinds else ():
                 await stack.enter_async_context(Clockwork(name, settings, server, sessions, timers).running())
+            # What is there by now stays: looking through it for garbage again and again was a tenth of each request.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(_GARBAGE, 20, 20)
             yield
 
     app = FastAPI(
@@ -187,6 +212,7 @@ def service(  # noqa: PLR0913 what a service is made of
         redoc_url=None,
         separate_input_output_schemas=False,
         responses=openapi.PROBLEM,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # linli.requests does it for less
     )
     app.add_middleware(BodyLimit, larger=larger)
     app.add_middleware(HeadAsGet)

@@ -3,15 +3,12 @@
 import atexit
 import logging
 import os
-import re
 import socket
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from fastapi import FastAPI
 from opentelemetry import metrics, trace
@@ -19,49 +16,31 @@ from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import (
-    Link,
-    NonRecordingSpan,
-    Span,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    TraceState,
-)
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from opentelemetry.util.types import Attributes, AttributeValue
+from opentelemetry.trace import Link, SpanKind, TraceState
+from opentelemetry.util.types import Attributes
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from linli import units
 from linli.logs import OtlpHandler, log_as_json
+from linli.requests import Requests
 from linli.settings import Settings
 from linli.shards import Shards
+from linli.spans import SUBJECT, UNIT
 from linli.statements import Statements
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import QueuePool
 
-DISTRICT: Final = "linli.district"
-UNIT: Final = "linli.unit"
-SUBJECT: Final = "linli.subject"
-"""The ticket, booking or whatever a request is about."""
-_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[1-9]\d{5}(\d{3}){0,2}")
-"""A UUID, or a unit down to a community: the digits of smaller ones could be somebody's ID number."""
 _DELIVER_WITHIN: Final = 5
 _END_WITHIN: Final = 1.5
 _QUEUE: Final = 8192
@@ -69,9 +48,6 @@ _FLUSH_EVERY_MS: Final = 500
 _MEASURE_EVERY_MS: Final = 15_000
 
 _meter = metrics.get_meter("linli")
-_ids: Final = RandomIdGenerator()
-_traceparent: Final = TraceContextTextMapPropagator()
-_SCOPE: Final = InstrumentationScope("linli")
 
 
 class Gauge:
@@ -117,14 +93,11 @@ def setup(service: str, settings: Settings, app: FastAPI) -> None:
     """
     # Spans are encoded in a thread, which otherwise keeps requests and events waiting for 5 ms at a time.
     sys.setswitchinterval(0.0005)
-    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
     log_as_json(service, settings.log_level)
     # The process has one provider; a second service in it, as in tests, shares the first one's.
     if not isinstance(trace.get_tracer_provider(), TracerProvider):
         _record(service, settings)
-    FastAPIInstrumentor.instrument_app(
-        app, excluded_urls="healthz,readyz", exclude_spans=["send", "receive"], server_request_hook=_forget_words
-    )
+    app.add_middleware(Requests)
 
 
 def watch_engine(engine: AsyncEngine) -> None:
@@ -156,58 +129,13 @@ def trace_id() -> str | None:
     return f"{context.trace_id:032x}" if context.is_valid else None
 
 
-@dataclass(frozen=True, slots=True)
-class Caused:
-    """A span of what a message or row was the cause of, to be recorded when it is over.
-
-    A span of the tracer's that is begun, filled and ended costs three times as much, which counts where thousands are
-    made in a second: docs/decisions/0008-spans-that-cost-less.md
-    """
-
-    cause: SpanContext
-    context: SpanContext
-
-    def inject(self, headers: dict[str, str]) -> None:
-        """Let what is caused further say that this was its cause."""
-        _traceparent.inject(headers, trace.set_span_in_context(NonRecordingSpan(self.context)))
-
-    def record(
-        self, name: str, kind: SpanKind, began: int, attributes: Mapping[str, AttributeValue], error: str | None
-    ) -> None:
-        """Record it as ended now; `began` in nanoseconds since 1970."""
-        provider = trace.get_tracer_provider()
-        if isinstance(provider, TracerProvider):
-            span = ReadableSpan(
-                name,
-                self.context,
-                self.cause,
-                provider.resource,
-                attributes,
-                kind=kind,
-                status=Status(StatusCode.ERROR, error) if error else Status(),
-                start_time=began,
-                end_time=time.time_ns(),
-                instrumentation_scope=_SCOPE,
-            )
-            provider._active_span_processor.on_end(span)  # noqa: SLF001 what the SDK's own spans do
-
-
-def caused_by(headers: Mapping[str, str]) -> Caused | None:
-    """Give the span of what these headers led to; None without a cause that is traced."""
-    cause = trace.get_current_span(_traceparent.extract(headers)).get_span_context()
-    if not (cause.is_valid and cause.trace_flags.sampled):
-        return None
-    own = SpanContext(cause.trace_id, _ids.generate_span_id(), False, cause.trace_flags, cause.trace_state)  # noqa: FBT003
-    return Caused(cause, own)
-
-
 def _record(service: str, settings: Settings) -> None:
     # The host is the container or pod: each of several has series of its own.
     instance = socket.gethostname()
-    resource = Resource.create({"service.name": service, "service.namespace": "linli", "service.instance.id": instance})
+    about = Resource.create({"service.name": service, "service.namespace": "linli", "service.instance.id": instance})
+    resource = _Process(about.attributes, about.schema_url)
     sampler = ParentBased(_Roots(settings.trace_ratio))
     traces = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
-    traces.add_span_processor(_District())
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         # From threads of their own, out of queues that drop what they can't hold.
         traces.add_span_processor(
@@ -232,21 +160,19 @@ def _record(service: str, settings: Settings) -> None:
     atexit.register(_end, traces.shutdown)
 
 
+class _Process(Resource):
+    """What spans come from: the one of this process, which the exporter looks up for each span."""
+
+    def __hash__(self) -> int:
+        """Tell it from others by what it is; the SDK writes all of it down as JSON each time."""
+        return id(self)
+
+
 def _end(shutdown: Callable[[], None]) -> None:
     """Deliver what is left, but let no collector that is away hold up the end of the process."""
     thread = threading.Thread(target=shutdown, daemon=True)
     thread.start()
     thread.join(_END_WITHIN)
-
-
-class _District(SpanProcessor):
-    """Lets every span within a district's work say so: whose trace it is must not hang on one span of it."""
-
-    def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
-        parent = trace.get_current_span(parent_context)
-        district = (parent.attributes or {}).get(DISTRICT) if isinstance(parent, ReadableSpan) else None
-        if district is not None and DISTRICT not in (span.attributes or {}):
-            span.set_attribute(DISTRICT, district)
 
 
 class _Roots(Sampler):
@@ -271,16 +197,3 @@ class _Roots(Sampler):
 
     def get_description(self) -> str:
         return f"Roots({self._ratio.get_description()})"
-
-
-def _forget_words(span: Span, scope: dict[str, Any]) -> None:
-    """Leave out of the trace what stands in an address and is no id: somebody may put a phone number there."""
-    if scope.get("query_string"):
-        span.set_attribute("url.query", "REDACTED")
-    if isinstance(span, ReadableSpan):
-        span.set_attribute("url.path", _path(scope["path"], str((span.attributes or {}).get("http.route", ""))))
-
-
-def _path(path: str, route: str) -> str:
-    said = zip(path.split("/"), route.split("/"), strict=False)
-    return "/".join(here if here == known or _ID.fullmatch(here) else "*" for here, known in said) if route else "*"

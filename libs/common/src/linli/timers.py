@@ -28,13 +28,13 @@ from sqlalchemy import (
     literal,
     select,
     table,
-    text,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import units
 from linli.db import Scope, Sessions, transaction
+from linli.direct import fetch
 
 _TIMER: Final = table(
     "timer",
@@ -49,14 +49,14 @@ _TIMER: Final = table(
     column("error", Text),
 )
 _KEY: Final = ("district", "kind", "aggregate")
-# Text, as SQLAlchemy would compile an insert with `on_conflict` each time anew.
-_SET: Final = text(
+# For the driver: each step of a ticket sets or stops some.
+_SET: Final = (
     "INSERT INTO timer (district, kind, aggregate, unit, due_at, try_at)"
-    " SELECT :district, kind, :aggregate, :unit, at, at"
-    " FROM unnest(CAST(:kinds AS text[]), CAST(:due AS timestamptz[])) AS clock (kind, at)"
+    " SELECT $1, kind, $2, $3, at, at FROM unnest($4::text[], $5::timestamptz[]) AS clock (kind, at)"
     " ON CONFLICT (district, kind, aggregate) DO UPDATE SET unit = excluded.unit, due_at = excluded.due_at,"
     " try_at = excluded.try_at, fired_at = NULL, attempts = 0, error = NULL"
 )
+_CANCEL: Final = "DELETE FROM timer WHERE district = $1 AND aggregate = $2 AND kind = ANY ($3::text[])"
 _CLAIM_SEED: Final = 7105637
 
 
@@ -92,8 +92,7 @@ async def set(  # noqa: A001 called as `timers.set`
         unit: where it belongs.
         due: when each kind of clock runs out.
     """
-    own = {"district": units.district(unit), "aggregate": aggregate, "unit": unit}
-    await session.execute(_SET, {**own, "kinds": [*due], "due": [*due.values()]})
+    await fetch(session, _SET, units.district(unit), aggregate, unit, [*due], [*due.values()])
 
 
 async def cancel(session: AsyncSession, *, aggregate: UUID, unit: int, kinds: Iterable[str]) -> None:
@@ -105,8 +104,7 @@ async def cancel(session: AsyncSession, *, aggregate: UUID, unit: int, kinds: It
         unit: where it belongs.
         kinds: which of its clocks.
     """
-    own = and_(_TIMER.c.district == units.district(unit), _TIMER.c.aggregate == aggregate)
-    await session.execute(delete(_TIMER).where(own, _TIMER.c.kind.in_(kinds)))
+    await fetch(session, _CANCEL, units.district(unit), aggregate, [*kinds])
 
 
 def overdue(*kinds: str) -> Select[tuple[int, UUID]]:

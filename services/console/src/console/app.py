@@ -46,6 +46,7 @@ def create_app(settings: ConsoleSettings | None = None) -> FastAPI:
         redoc_url=None,
         separate_input_output_schemas=False,
         responses=openapi.PROBLEM,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(BodyLimit, limit=LARGEST)
     app.add_middleware(HeadAsGet)

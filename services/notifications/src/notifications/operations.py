@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from linli.direct import fetch
 from linli.events import Event
 from linli.events.notifications import PersonNotified
 from linli.outbox import publish_many
@@ -19,14 +20,12 @@ from notifications.models import Kind, Notification
 _SAYABLE: Final = Notification.kind.in_([kind.value for kind in Kind])
 """What there are words for: a newer version, beside this one during an upgrade, may have put more into inboxes."""
 
-# Text, as SQLAlchemy would compile an insert with `on_conflict` each time anew.
-_TELL: Final = text(
+# For the driver: each event puts some there.
+_TELL: Final = (
     "INSERT INTO notification"
     " (district, id, unit, recipient, kind, subject, params, event_id, trace_id, occurred_at, version)"
-    " SELECT :district, id, :unit, recipient, kind, :subject, CAST(:params AS jsonb), :event_id, :trace_id,"
-    " :occurred_at, 1"
-    " FROM unnest(CAST(:ids AS uuid[]), CAST(:recipients AS uuid[]), CAST(:kinds AS text[]))"
-    " AS told (id, recipient, kind)"
+    " SELECT $1, id, $2, recipient, kind, $3, $4, $5, $6, $7, 1"
+    " FROM unnest($8::uuid[], $9::uuid[], $10::text[]) AS told (id, recipient, kind)"
     " ON CONFLICT (district, event_id, recipient) DO NOTHING RETURNING id, recipient, kind"
 )
 
@@ -46,23 +45,18 @@ async def notify(
         recipients: who is told, and as what.
         params: ids, codes, numbers and times that the words mention; never personal data.
     """
-    what = {
-        "district": event.district,
-        "unit": event.unit,
-        "subject": subject,
-        "params": json.dumps(params),
-        "event_id": event.id,
-        "trace_id": trace_id(),
-        "occurred_at": event.occurred_at,
-        "ids": [_after(event.id) for _ in recipients],
-        "recipients": [*recipients],
-        "kinds": [kind.value for kind in recipients.values()],
-    }
+    what = (event.district, event.unit, subject, json.dumps(params), event.id, trace_id(), event.occurred_at)
+    ids, kinds = [_after(event.id) for _ in recipients], [kind.value for kind in recipients.values()]
     told = [
         PersonNotified(
-            notification=row.id, unit=event.unit, sequence=1, recipient=row.recipient, kind=row.kind, cause=event.id
+            notification=row["id"],
+            unit=event.unit,
+            sequence=1,
+            recipient=row["recipient"],
+            kind=row["kind"],
+            cause=event.id,
         )
-        for row in await session.execute(_TELL, what)
+        for row in await fetch(session, _TELL, *what, ids, [*recipients], kinds)
     ]
     await publish_many(session, told)
 

@@ -21,6 +21,7 @@ from tickets.api import (
     errands,
     figures,
     files,
+    intake,
     lists,
     moves,
     open311,
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         "tickets",
         settings,
         routers=[
+            intake.router,  # first, as it is asked for most
             moves.router,
             categories.router,
             calendar.router,

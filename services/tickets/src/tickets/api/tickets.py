@@ -1,4 +1,4 @@
-"""Routes of tickets: taken in, listed, read, and given to somebody."""
+"""Routes of tickets: listed, read, and given to somebody."""
 
 from typing import Annotated
 from uuid import UUID
@@ -13,22 +13,9 @@ from linli.service import Router, Transaction, Within
 from tickets.models.moves import Level, State
 from tickets.models.tickets import Entry, Source, Ticket
 from tickets.operations import tickets as operations
-from tickets.schemas.tickets import Category, EntryOut, TicketOpen, TicketOut, TicketSeen
+from tickets.schemas.tickets import Category, EntryOut, TicketOut, TicketSeen
 
 router = Router(prefix="/tickets/v1", tags=["tickets"])
-
-
-@router.post("/tickets", status_code=201)
-async def open_ticket(
-    body: TicketOpen,
-    session: Transaction,
-    caller: Annotated[Principal, require("tickets.open")],
-    response: Response,
-) -> TicketOut:
-    """Report something (上报): opens a ticket for a place."""
-    ticket = await operations.open_ticket(session, caller, **dict(body))
-    response.headers["Location"] = f"/tickets/v1/tickets/{ticket.id}"
-    return answer(ticket, response)
 
 
 @router.get("/tickets")

@@ -11,6 +11,11 @@ from tickets.calendar import Calendar
 from tickets.models.moves import Clock
 
 
+def running(minutes: int, since: datetime) -> dict[str, Any]:
+    """Write down a clock that runs: of how many working minutes, and since when."""
+    return {"minutes": minutes, "since": since.isoformat()}
+
+
 class Clocked:
     """A row with clocks; that they run is its `timer` rows' matter, how long and since when is its own.
 
@@ -27,7 +32,7 @@ class Clocked:
     def run(self, clock: Clock, minutes: int, since: datetime, calendar: Calendar) -> datetime:
         """Start a clock; gives when it runs out."""
         due = calendar.due_after(since, minutes)
-        self.clocks = {**(self.clocks or {}), clock.value: {"minutes": minutes, "since": since.isoformat()}}
+        self.clocks = {**(self.clocks or {}), clock.value: running(minutes, since)}
         setattr(self, clock.column, due)
         return due
 

@@ -21,6 +21,11 @@ _SIZE: Final = {Level.COMMUNITY: 10**6, Level.STREET: 10**9, Level.DISTRICT: 10*
 """How many units lie in one of a level."""
 
 
+def handler_of(unit: int, level: str) -> int:
+    """Give the unit that answers for what is in a unit, at a level (承办单位)."""
+    return unit - unit % _SIZE[Level(level)]
+
+
 class Source(StrEnum):
     """How a report came (来源)."""
 
@@ -112,7 +117,7 @@ class Ticket(Clocked, Placed, Versioned, Base):
     @hybrid_property
     def handler(self) -> int:
         """The unit that answers for the ticket now (承办单位): it always has one."""
-        return self.unit - self.unit % _SIZE[Level(self.level)]
+        return handler_of(self.unit, self.level)
 
     @handler.inplace.expression
     @classmethod

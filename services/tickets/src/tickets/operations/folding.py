@@ -6,7 +6,6 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, false, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm.attributes import set_committed_value
 
 from linli import timers, units
 from linli.events.tickets import FOLLOWERS, TicketFolded, TicketSplit
@@ -17,8 +16,8 @@ from linli.security import Principal
 from tickets.models.categories import Visibility
 from tickets.models.moves import Clock, Move, Outcome, State
 from tickets.models.tickets import Follower, Ticket
-from tickets.operations.rules import rules_of
-from tickets.operations.tickets import enter, note_ticket, take_in
+from tickets.operations.intake import Report, take_in
+from tickets.operations.tickets import enter, note_ticket
 
 NEAR: Final = 0.0018
 """Degrees of latitude in 200 m."""
@@ -145,7 +144,7 @@ async def _follow(session: AsyncSession, ticket: Ticket, into: Ticket) -> None:
 
 async def split_ticket(
     session: AsyncSession, caller: Principal, ticket: Ticket, parts: Sequence[dict[str, Any]], note: str | None
-) -> list[Ticket]:
+) -> list[Report]:
     """Split a ticket into parts (拆单), each a ticket of its own; it is resolved when all of them have ended.
 
     Whoever splits it is the parts' reporter: of the whole its own one is asked.
@@ -157,8 +156,7 @@ async def split_ticket(
     """
     ticket.move(Move.SPLIT, caller)
     ticket.stop(Clock)
-    rules = await rules_of(session, ticket.district)
-    made = [Ticket(id=uuid7(), unit=ticket.unit, parent=ticket.id, **part) for part in parts]
+    made = [Report(unit=ticket.unit, parent=ticket.id, reporter=caller.id, **part) for part in parts]
     await enter(session, ticket, Move.SPLIT, caller.id, note, parts=[str(part.id) for part in made])
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
     await publish(
@@ -173,13 +171,13 @@ async def split_ticket(
         ),
     )
     for part in made:
-        await take_in(session, part, rules, caller.id)
+        await take_in(session, part)
     if ticket.visibility == Visibility.PRIVATE.value:
         await keep_private(session, ticket, made)
     return made
 
 
-async def keep_private(session: AsyncSession, whole: Ticket, parts: Sequence[Ticket] = ()) -> None:
+async def keep_private(session: AsyncSession, whole: Ticket, parts: Sequence[Report] = ()) -> None:
     """Show the parts of what is private to nobody else, whatever their own categories say; it is no step of theirs.
 
     Args:
@@ -191,4 +189,4 @@ async def keep_private(session: AsyncSession, whole: Ticket, parts: Sequence[Tic
     private = own.values(visibility=whole.visibility).execution_options(synchronize_session=False)
     await session.execute(private)
     for part in parts:
-        set_committed_value(part, "visibility", whole.visibility)
+        part.visibility = whole.visibility

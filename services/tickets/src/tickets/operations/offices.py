@@ -4,10 +4,11 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Exists, and_, exists, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
+from linli.direct import fetch
 from linli.events.tickets import SUPERVISORS, TicketAssigned
 from linli.outbox import publish
 from linli.problems import NotFound
@@ -38,7 +39,7 @@ async def assign_ticket(
     answered = (Clock.ANSWER, Clock.STREET, Clock.DISTRICT)
     ticket.assign(caller, assignee)
     ticket.stop(answered)
-    if not await session.scalar(select(_answers_for(ticket, assignee, caller))):
+    if not await _answers_for(session, ticket, assignee, caller):
         raise NobodyThere(assignee=str(assignee), unit=units.short(ticket.unit), errors=[_ASSIGNEE])
     await enter(session, ticket, Move.ASSIGN, caller.id, note, assignee=str(assignee))
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=answered)
@@ -62,27 +63,35 @@ _ASSIGNEE: Final = {
 }
 
 
-def _answers_for(ticket: Ticket, staff: UUID, caller: Principal) -> Exists:
+_ANSWERS_FOR: Final = """
+    SELECT FROM known_assignment
+    WHERE district = $1 AND staff = $2 AND active AND role = ANY ($3::text[]) AND unit = ANY ($4::bigint[])
+      AND unit BETWEEN $5 AND $6 LIMIT 1"""
+
+
+async def _answers_for(session: AsyncSession, ticket: Ticket, staff: UUID, caller: Principal) -> bool:
     """Ask whether somebody is in office there, and not above the caller: nobody gives work to those who manage him."""
-    return exists().where(
-        KnownAssignment.staff == staff,
-        KnownAssignment.unit.between(caller.scope.lo, caller.scope.hi),
-        _in_office(ticket, KnownAssignment.ANSWERING),
-    )
+    roles, scope = sorted(KnownAssignment.ANSWERING), caller.scope
+    values = (ticket.district, staff, roles, _above(ticket.unit), scope.lo, scope.hi)
+    return bool(await fetch(session, _ANSWERS_FOR, *values))
 
 
 def _in_office(ticket: Ticket, roles: AbstractSet[str]) -> ColumnElement[bool]:
-    above: list[int] = []
-    unit: int | None = ticket.unit
-    while unit:
-        above.append(unit)
-        unit = units.parent(unit)
     return and_(
         KnownAssignment.district == ticket.district,
         KnownAssignment.active,
         KnownAssignment.role.in_(roles),
-        KnownAssignment.unit.in_(above),
+        KnownAssignment.unit.in_(_above(ticket.unit)),
     )
+
+
+def _above(unit: int | None) -> list[int]:
+    """List a unit and those above it."""
+    found: list[int] = []
+    while unit:
+        found.append(unit)
+        unit = units.parent(unit)
+    return found
 
 
 async def supervisors_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:

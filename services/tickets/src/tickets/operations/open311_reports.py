@@ -29,7 +29,9 @@ from tickets.models.tickets import Entry, Ticket
 from tickets.operations import open311
 from tickets.operations import open311_services as services
 from tickets.operations.endings import close_ticket, reopen_ticket
-from tickets.operations.tickets import find_ticket, note_ticket, open_ticket
+from tickets.operations.intake import Report as Taken
+from tickets.operations.intake import open_ticket
+from tickets.operations.tickets import find_ticket, note_ticket
 from tickets.schemas.open311 import Status
 
 _TITLE: Final = 60
@@ -134,7 +136,7 @@ async def open_with(session: AsyncSession, secret: str, unit: int) -> Principal:
     return key.acting(unit)
 
 
-async def report(session: AsyncSession, caller: Principal, said: Report) -> Ticket:
+async def report(session: AsyncSession, caller: Principal, said: Report) -> Taken:
     """Take in what an app reports.
 
     Raises:

@@ -10,8 +10,7 @@ from linli.db import require_unit
 from linli.problems import NotFound
 from linli.security import Principal
 from tickets.models.places import Place
-from tickets.models.tickets import Ticket
-from tickets.operations.tickets import open_ticket
+from tickets.operations.intake import Report, open_ticket
 
 
 async def make_place(  # noqa: PLR0913 a place is these facts
@@ -69,7 +68,7 @@ def places_within(district: int, unit: int | None, *, active: bool | None = None
 
 async def report_place(  # noqa: PLR0913 a report is these facts
     session: AsyncSession, caller: Principal, code: str, *, title: str, description: str, category: str
-) -> Ticket:
+) -> Report:
     """Take in a report on a place (扫码报事).
 
     Raises:

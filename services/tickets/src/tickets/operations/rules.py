@@ -1,35 +1,38 @@
 """What a district has laid down, its categories and its calendar: kept in memory, and never older than its last change.
 
-A statement that each new ticket needs anyhow says which revision is in force. It also takes a shared lock, so that
-whoever changes the rules, and moves the deadlines that follow from them, waits for those who work by the old ones.
+Who works by them takes a shared lock and then looks which revision is in force, so that whoever changes the rules, and
+moves the deadlines that follow from them, waits for those who work by the old ones.
 """
 
+import json
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from linli import units
-from linli.problems import UnknownUnit
+from linli.direct import Database, Direct, fetch, fetchrow
 from tickets.calendar import Calendar
-from tickets.models.calendar import DistrictRules, WorkDay
+from tickets.models.calendar import DistrictRules
 from tickets.models.categories import Category, Kind, kind
 
 _KEPT: Final = 256
 """Districts whose rules are kept in memory at the most."""
 _LOCK: Final = 7105641
-_SHARED: Final = text(f"SELECT pg_advisory_xact_lock_shared({_LOCK}, :district)")
+"""First key of the lock on a district's rules, its own code the second; whoever works by them shares it."""
+_SHARED: Final = f"SELECT pg_advisory_xact_lock_shared({_LOCK}, $1)"
 _ALONE: Final = text(f"SELECT pg_advisory_xact_lock({_LOCK}, :district)")
-_NOW: Final = text(
-    f"SELECT pg_try_advisory_xact_lock_shared({_LOCK}, :district) AS locked,"  # noqa: S608 of constants
-    " (SELECT revision FROM district_rules WHERE district = :district) AS revision,"
-    " EXISTS (SELECT 1 FROM known_unit WHERE district = :district AND unit = :unit AND active) AS known"
+_REVISION: Final = "SELECT revision FROM district_rules WHERE district = $1"
+_DAYS: Final = "SELECT day, working FROM work_calendar WHERE district = $1"
+# The form as text: the driver and SQLAlchemy read JSON in different ways.
+_COLUMNS: Final = ", ".join(
+    "form::text AS form" if column.key == "form" else column.key for column in Category.__table__.c
 )
+_CATEGORIES: Final = f"SELECT {_COLUMNS} FROM category WHERE district = $1"  # noqa: S608 of constants
 
 
 @dataclass(frozen=True)
@@ -60,49 +63,43 @@ def _undescribed(code: str) -> Kind:
 
 
 _NONE: Final = Rules()
-_known: Final[OrderedDict[UUID, Rules]] = OrderedDict()
+_known: Final[OrderedDict[int, tuple[UUID | None, Rules]]] = OrderedDict()
 
 
-async def rules_of(session: AsyncSession, district: int) -> Rules:
+def known_rules(district: int) -> tuple[UUID | None, Rules]:
+    """Give a revision of a district's rules, and the rules: those that were in force when they were last read."""
+    return _known.get(district, (None, _NONE))
+
+
+async def hold_rules(database: Database, district: int) -> None:
+    """Have nobody change a district's rules until this transaction ends; whoever does so just now is waited for."""
+    if isinstance(database, Direct):
+        await database.lock_shared(_LOCK, district)
+    else:
+        await fetchrow(database, _SHARED, district)
+
+
+async def rules_of(database: Database, district: int) -> Rules:
     """Give the rules that are in force in a district until this transaction ends."""
-    return (await _in_force(session, district, 0))[0]
-
-
-async def rules_at(session: AsyncSession, unit: int) -> Rules:
-    """Give the rules that are in force where something is reported.
-
-    Raises:
-        UnknownUnit: 422, for a unit that this service has not been told of, or that is no longer in use.
-    """
-    rules, known = await _in_force(session, units.district(unit), unit)
-    if not known:
-        raise UnknownUnit(unit=units.short(unit))
-    return rules
-
-
-async def _in_force(session: AsyncSession, district: int, unit: int) -> tuple[Rules, bool]:
-    where = {"district": district, "unit": unit}
-    now = (await session.execute(_NOW, where)).one()
-    if not now.locked:  # They are being changed: what was read beside the lock may be what was.
-        await session.execute(_SHARED, where)
-        now = (await session.execute(_NOW, where)).one()
-    if now.revision is None:
-        return _NONE, now.known
-    if now.revision not in _known:
-        with session.no_autoflush:  # The caller may be in the middle of a change, which is one version of its row.
-            _known[now.revision] = await _read(session, district)
+    # Two statements, as the second must see what was changed by whoever the first has waited for.
+    await hold_rules(database, district)
+    row = await fetchrow(database, _REVISION, district)
+    revision = row["revision"] if row else None
+    if district not in _known or known_rules(district)[0] != revision:
+        _known[district] = revision, _NONE if revision is None else await _read(database, district)
         while len(_known) > _KEPT:
             _known.popitem(last=False)
-    _known.move_to_end(now.revision)
-    return _known[now.revision], now.known
+    _known.move_to_end(district)
+    return _known[district][1]
 
 
-async def _read(session: AsyncSession, district: int) -> Rules:
-    days = await session.execute(select(WorkDay.day, WorkDay.working).where(WorkDay.district == district))
-    categories = list(await session.scalars(select(Category).where(Category.district == district)))
-    for category in categories:
-        session.expunge(category)  # They outlive this session, and nobody changes them.
-    return Rules(Calendar({row.day: row.working for row in days}), {category.code: category for category in categories})
+async def _read(database: Database, district: int) -> Rules:
+    days = await fetch(database, _DAYS, district)
+    rows = await fetch(database, _CATEGORIES, district)
+    described = {
+        row["code"]: Category(**{**row, "form": json.loads(row["form"]) if row["form"] else None}) for row in rows
+    }
+    return Rules(Calendar({row["day"]: row["working"] for row in days}), described)
 
 
 async def lock_rules(session: AsyncSession, district: int) -> None:

@@ -1,132 +1,33 @@
-"""Use cases of tickets: taken in, found, given to somebody, and talked about; each inside the caller's transaction."""
+"""Use cases of tickets: found, given to somebody, and talked about; each inside the caller's transaction."""
 
+import json
 from datetime import UTC, datetime
-from typing import Any, Final, TypedDict, Unpack, cast
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, Table, insert, select, tuple_
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Select, bindparam, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
-from linli.events.tickets import (
-    TicketAnswered,
-    TicketNoted,
-    TicketOpened,
-    TicketWaiting,
-)
+from linli.direct import fetch
+from linli.events.tickets import TicketAnswered, TicketNoted, TicketWaiting
+from linli.models import uuid7
 from linli.outbox import publish
-from linli.problems import Conflict, Forbidden, NotFound, Unprocessable
+from linli.problems import NotFound
 from linli.security import Principal
 from linli.telemetry import trace_id
-from tickets.models.categories import check_answers
-from tickets.models.moves import Clock, Level, Move, State
-from tickets.models.tickets import Entry, Source, Ticket
-from tickets.operations.rules import Rules, rules_at, rules_of
+from tickets.models.moves import Clock, Move
+from tickets.models.tickets import Entry, Ticket
+from tickets.operations.rules import rules_of
 
 LATE: Final = (Clock.ANSWER, Clock.SOLVE, Clock.STREET, Clock.DISTRICT)
 """The clocks that make a ticket overdue."""
 
 
-class ReferenceTaken(Conflict):
-    """A ticket came from {source} as {reference} before."""
-
-    title_zh = "外部编号重复"
-    detail_zh = "来源 {source} 的编号 {reference} 已有工单。"
-
-
-class Particulars(TypedDict, total=False):
-    """What a report may say besides.
-
-    Attributes:
-        source: how it came (来源).
-        reference: its number there.
-        latitude: where exactly, with the longitude.
-        subject_kind: what it is about: `resident`, `household`, `organisation` or `place`, by its id in `subject`.
-        answers: what the category's form asks for.
-    """
-
-    source: str
-    reference: str | None
-    latitude: float | None
-    longitude: float | None
-    subject_kind: str | None
-    subject: str | None
-    answers: dict[str, Any] | None
-
-
-async def open_ticket(  # noqa: PLR0913 a report is these facts
-    session: AsyncSession,
-    caller: Principal,
-    *,
-    unit: int,
-    title: str,
-    description: str,
-    category: str,
-    **particulars: Unpack[Particulars],
-) -> Ticket:
-    """Take in a report (上报).
-
-    Raises:
-        OutsideScope: 403, for a unit the caller does not cover.
-        Forbidden: 403, for a resident who gives himself out as the hotline.
-        UnknownUnit: 422.
-        Unprocessable: 422, for a category out of use, or answers that its form does not ask for.
-        ReferenceTaken: 409.
-    """
-    caller.must_cover(unit)
-    if particulars.get("source") in {Source.HOTLINE, Source.PATROL} and caller.scope.role == "linli_person":
-        raise Forbidden(permission="tickets.resolve")
-    rules = await rules_at(session, unit)
-    kind = rules.kind(category)
-    if not kind.active:
-        raise Unprocessable(errors=[_CATEGORY])
-    check_answers(kind, particulars.get("answers"))
-    ticket = Ticket(unit=unit, title=title, description=description, category=category, **particulars)
-    await take_in(session, ticket, rules, caller.id)
-    return ticket
-
-
-async def take_in(session: AsyncSession, ticket: Ticket, rules: Rules, reporter: UUID) -> None:
-    """Begin a ticket's life, as its category lays down; what is set already stays.
-
-    Raises:
-        ReferenceTaken: 409.
-    """
-    kind = rules.kind(ticket.category)
-    ticket.district = units.district(ticket.unit)
-    ticket.state = State.OPEN.value
-    ticket.level = max(Level(kind.level), Level.of(ticket.unit), key=list(Level).index).value
-    ticket.department = ticket.department or kind.department
-    ticket.visibility = kind.visibility
-    ticket.reporter = reporter
-    ticket.opened_at = datetime.now(UTC)
-    due = {
-        clock.value: ticket.run(clock, kind.minutes[clock], ticket.opened_at, rules.calendar)
-        for clock in (Clock.ANSWER, Clock.SOLVE)
-    }
-    session.add(ticket)
-    try:
-        await enter(session, ticket, Move.OPEN, reporter, None)
-    except IntegrityError as error:
-        if "uq_ticket_reference" in str(error.orig):
-            raise ReferenceTaken(source=ticket.source, reference=ticket.reference) from error
-        raise
-    await timers.set(session, aggregate=ticket.id, unit=ticket.unit, due=due)
-    await publish(
-        session,
-        TicketOpened(
-            ticket=ticket.id,
-            unit=ticket.unit,
-            sequence=ticket.version,
-            reporter=reporter,
-            category=ticket.category,
-            parent=ticket.parent,
-        ),
-    )
-
-
-_CATEGORY: Final = {"pointer": "#/category", "detail": "this category is out of use", "detail_zh": "该类别已停用"}
+# Made once: to put one together and find it among those that were compiled costs as much as to run it.
+_ONE: Final = select(Ticket).where(Ticket.district == bindparam("district"), Ticket.id == bindparam("id"))
+# Its key never changes, so that what refers to it may come meanwhile: an entry, another part of the same whole.
+_TO_CHANGE: Final = _ONE.with_for_update(key_share=True)
 
 
 async def find_ticket(session: AsyncSession, ticket_id: UUID, *, to_change: bool = False) -> Ticket:
@@ -135,9 +36,8 @@ async def find_ticket(session: AsyncSession, ticket_id: UUID, *, to_change: bool
     Raises:
         NotFound: 404.
     """
-    statement = select(Ticket).where(Ticket.id == ticket_id)
-    # Its key never changes, so that what refers to it may come meanwhile: an entry, another part of the same whole.
-    ticket = await session.scalar(statement.with_for_update(key_share=True) if to_change else statement)
+    which = {"district": session.info["scope"].district, "id": ticket_id}
+    ticket = await session.scalar(_TO_CHANGE if to_change else _ONE, which)
     if ticket is None:
         raise NotFound(kind="ticket", id=str(ticket_id))
     return ticket
@@ -253,22 +153,13 @@ async def enter(
         facts: ids, codes and numbers that belong to it.
     """
     await session.flush()
-    entry = {
-        "district": ticket.district,
-        "unit": ticket.unit,
-        "ticket_id": ticket.id,
-        "reporter": ticket.reporter,
-        "sequence": ticket.version,
-        "move": move.value,
-        "state": ticket.state,
-        "facts": facts or None,
-        "actor": actor,
-        "note": note,
-        "trace_id": trace_id(),
-        "at": datetime.now(UTC),
-    }
-    await session.execute(_ENTER, entry)
+    now = datetime.now(UTC)
+    whose = (ticket.district, uuid7(), ticket.unit, ticket.id, ticket.reporter)
+    what = (ticket.version, move.value, ticket.state, json.dumps(facts) if facts else None, actor, note)
+    await fetch(session, _ENTER, *whose, *what, trace_id(), now)
 
 
-# Of the table, not of the class: nobody reads it back here, and each step writes one.
-_ENTER: Final = insert(cast("Table", Entry.__table__))
+_ENTER: Final = (
+    "INSERT INTO ticket_entry (district, id, unit, ticket_id, reporter, sequence, move, state, facts, actor, note,"
+    " trace_id, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+)

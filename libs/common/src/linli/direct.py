@@ -1,0 +1,129 @@
+"""A transaction without a session (直连): for the few writes that come by the hundred a second.
+
+It works on a connection of the same pool and under the same scope as a session's, and leaves out what a session adds:
+half of what such a write costs, docs/decisions/0009-fewer-round-trips.md
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from linli import spans
+from linli.db import Scope, Sessions, beginning, server_of
+from linli.driver import Driver
+from linli.statements import begin_span
+
+if TYPE_CHECKING:
+    from sqlalchemy.pool import PoolProxiedConnection
+
+Row: TypeAlias = Mapping[str, Any]
+
+
+class Direct:
+    """One transaction: committed at the end of the block, rolled back on any error.
+
+    Attributes:
+        published: whether it has put events into the outbox, so that the relay is woken when it has committed.
+    """
+
+    def __init__(self, sessions: Sessions, scope: Scope) -> None:
+        self._info = sessions.kw["info"]
+        self._server = server_of(scope, self._info["shards"])
+        # Its statements find rows by their keys, so a plan that was made for one reach is as good for any.
+        self._beginning = beginning(replace(scope, keeps_plans=True))
+        self._begun = False
+        self._pooled: PoolProxiedConnection | None = None
+        self.published = False
+
+    async def __aenter__(self) -> Self:
+        """Take a connection; the transaction begins with its first statement."""
+        self._pooled = await self._info["engines"][self._server].raw_connection()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        """Commit or roll back, and give the connection back."""
+        assert self._pooled is not None  # noqa: S101 it was entered
+        connection = self._driver
+        try:
+            if not self._begun:
+                return
+            if kind is not None and not issubclass(kind, Exception):
+                connection.terminate()  # It was cancelled, perhaps within a statement.
+                return
+            await connection.execute("COMMIT" if kind is None else "ROLLBACK")
+        except BaseException:
+            connection.terminate()
+            raise
+        finally:
+            self._pooled.close()
+        if kind is None and self.published:
+            self._info["wake"](self._server)
+
+    @property
+    def _driver(self) -> Driver:
+        assert self._pooled is not None  # noqa: S101 it was entered
+        return cast("Driver", self._pooled.driver_connection)
+
+    async def lock_shared(self, space: int, key: int) -> None:
+        """Take a shared advisory lock until the transaction ends; before its first statement that costs no time."""
+        lock = f"SELECT pg_advisory_xact_lock_shared({space:d}, {key:d})"
+        if self._begun:
+            await self._driver.execute(lock)
+        else:
+            self._beginning += f"; {lock}"
+
+    async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
+        """Run a statement of the driver (`$1`), and give its rows."""
+        if not self._begun:
+            self._begun = True
+            await self._driver.execute(self._beginning)
+        return await _run(self._driver, statement, values)
+
+
+async def _run(driver: Driver, statement: str, values: Sequence[object]) -> Sequence[Row]:
+    span = begin_span(statement)
+    try:
+        rows: Sequence[Row] = await driver.fetch(statement, *values)
+    except asyncpg.PostgresError as error:
+        if span:
+            spans.failed(span, type(error).__name__)
+        # As SQLAlchemy says it: what comes as the driver says it is an error of the way to the database.
+        kind = IntegrityError if isinstance(error, asyncpg.IntegrityConstraintViolationError) else DBAPIError
+        raise kind(statement, None, error, hide_parameters=True) from error
+    finally:
+        if span:
+            span.end()
+    return rows
+
+
+Database: TypeAlias = AsyncSession | Direct
+"""What a statement of the driver can be run on; operations that come on both ways take this."""
+
+
+async def fetch(database: Database, statement: str, *values: object) -> Sequence[Row]:
+    """Run a statement of the driver (`$1`) in a session's transaction or a direct one, and give its rows.
+
+    What the session has changed and not flushed is not seen by it.
+
+    Raises:
+        DBAPIError: when the database refuses it, as of a session's own statements.
+    """
+    if isinstance(database, Direct):
+        return await database.fetch(statement, *values)
+    driver: Driver | None = database.info.get("driver")
+    if driver is not None and driver.is_in_transaction():
+        return await _run(driver, statement, values)
+    # The session's first statement: it takes a connection and begins.
+    result = await (await database.connection()).exec_driver_sql(statement, values)
+    return cast("Sequence[Row]", result.mappings().all()) if result.returns_rows else ()
+
+
+async def fetchrow(database: Database, statement: str, *values: object) -> Row | None:
+    """Give the one row of a statement, None without any."""
+    rows = await fetch(database, statement, *values)
+    return rows[0] if rows else None

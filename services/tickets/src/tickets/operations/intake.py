@@ -1,0 +1,259 @@
+"""Taking in reports (受理): what is asked for most, so a ticket, its trail, clocks and event are one statement."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final, TypedDict, Unpack
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+
+from linli import outbox, units
+from linli.direct import Database, Row, fetch
+from linli.events.tickets import TicketOpened
+from linli.models import uuid7
+from linli.problems import Conflict, Forbidden, UnknownUnit, Unprocessable
+from linli.security import Principal
+from linli.telemetry import trace_id
+from tickets.models.categories import check_answers
+from tickets.models.clocks import running
+from tickets.models.moves import Clock, Level, Move, State
+from tickets.models.tickets import Source, handler_of
+from tickets.operations.rules import Rules, hold_rules, known_rules, rules_of
+
+_CLOCKS: Final = (Clock.ANSWER, Clock.SOLVE)
+_CLOCK_NAMES: Final = [clock.value for clock in _CLOCKS]
+_LEVELS: Final = list(Level)
+_COLUMNS: Final = (
+    "district",
+    "id",
+    "unit",
+    "title",
+    "description",
+    "category",
+    "state",
+    "level",
+    "department",
+    "visibility",
+    "reporter",
+    "parent",
+    "source",
+    "reference",
+    "latitude",
+    "longitude",
+    "subject_kind",
+    "subject",
+    "answers",
+    "opened_at",
+    "answer_due_at",
+    "solve_due_at",
+    "clocks",
+    "version",
+)
+_JSON: Final = ("answers", "clocks")
+# Rules and unit are looked up beside it; nothing is written unless the ticket was made by the rules that are in force.
+_TAKE_IN: Final = f"""
+    WITH rules AS MATERIALIZED (
+        SELECT (SELECT revision FROM district_rules WHERE district = $1) IS NOT DISTINCT FROM $25::uuid AS current,
+               EXISTS (SELECT FROM known_unit WHERE district = $1 AND unit = $3 AND active) AS known
+    ), opened AS (
+        INSERT INTO ticket ({", ".join(_COLUMNS)})
+        SELECT {", ".join(f"${number}" for number in range(1, 25))} FROM rules WHERE current AND known
+    ), entered AS (
+        INSERT INTO ticket_entry (district, id, unit, ticket_id, reporter, sequence, move, state, actor, trace_id, at)
+        SELECT $1, $26, $3, $2, $11, $24, $27, $7, $11, $28, $20 FROM rules WHERE current AND known
+    ), timed AS (
+        INSERT INTO timer (district, kind, aggregate, unit, due_at, try_at)
+        SELECT $1, kind, $2, $3, at, at
+        FROM rules, unnest($29::text[], ARRAY[$21, $22]::timestamptz[]) AS clock (kind, at) WHERE current AND known
+    ), told AS (
+        INSERT INTO outbox (event_id, district, aggregate, shard, subject, payload, headers)
+        SELECT $30, $31, $32, $33, $34, $35, $36 FROM rules WHERE current AND known
+    )
+    SELECT current, known FROM rules"""  # noqa: S608 of constants
+
+
+class ReferenceTaken(Conflict):
+    """A ticket came from {source} as {reference} before."""
+
+    title_zh = "外部编号重复"
+    detail_zh = "来源 {source} 的编号 {reference} 已有工单。"
+
+
+@dataclass(kw_only=True, slots=True)
+class Report:
+    """A ticket as it begins, before it has a row: what was reported, and what its category says of it.
+
+    Attributes:
+        parent: the ticket that it is a part of, whose form was asked already.
+    """
+
+    unit: int
+    title: str
+    description: str
+    category: str
+    reporter: UUID
+    source: str = Source.APP.value
+    reference: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    subject_kind: str | None = None
+    subject: str | None = None
+    answers: dict[str, Any] | None = None
+    parent: UUID | None = None
+    department: str | None = None
+    id: UUID = field(default_factory=uuid7)
+    level: str = field(init=False)
+    visibility: str = field(init=False)
+    opened_at: datetime = field(init=False)
+    answer_due_at: datetime = field(init=False)
+    solve_due_at: datetime = field(init=False)
+    clocks: dict[str, Any] = field(init=False)
+    version: int = field(default=1, init=False)
+    state: ClassVar = State.OPEN.value
+    confirmed: ClassVar = False
+    reopened: ClassVar = 0
+    followers: ClassVar = 0
+    assignee: ClassVar = None
+    resolved_by: ClassVar = None
+    rating: ClassVar = None
+    outcome: ClassVar = None
+    folded_into: ClassVar = None
+    level_due_at: ClassVar = None
+    confirm_due_at: ClassVar = None
+    resolved_at: ClassVar = None
+    closed_at: ClassVar = None
+
+    @property
+    def district(self) -> int:
+        """The tenant."""
+        return units.district(self.unit)
+
+    @property
+    def handler(self) -> int:
+        """The unit that answers for it (承办单位)."""
+        return handler_of(self.unit, self.level)
+
+    def begin(self, rules: Rules) -> None:
+        """Give it what its category says; a department that it is for already stays.
+
+        Raises:
+            Unprocessable: 422, for a category out of use, or answers that its form does not ask for.
+        """
+        kind = rules.kind(self.category)
+        if not kind.active:
+            raise Unprocessable(errors=[_CATEGORY])
+        if self.parent is None:
+            check_answers(kind, self.answers)
+        self.level = max(Level(kind.level), Level.of(self.unit), key=_LEVELS.index).value
+        self.department = self.department or kind.department
+        self.visibility = kind.visibility
+        self.opened_at = datetime.now(UTC)
+        self.clocks = {clock.value: running(kind.minutes[clock], self.opened_at) for clock in _CLOCKS}
+        self.answer_due_at, self.solve_due_at = (
+            rules.calendar.due_after(self.opened_at, kind.minutes[clock]) for clock in _CLOCKS
+        )
+
+    def row(self) -> Iterator[object]:
+        """Give the values of its row, in the order of the statement."""
+        for name in _COLUMNS:
+            value = getattr(self, name)
+            yield json.dumps(value) if name in _JSON and value is not None else value
+
+
+class Particulars(TypedDict, total=False):
+    """What a report may say besides.
+
+    Attributes:
+        source: how it came (来源).
+        reference: its number there.
+        latitude: where exactly, with the longitude.
+        subject_kind: what it is about: `resident`, `household`, `organisation` or `place`, by its id in `subject`.
+        answers: what the category's form asks for.
+    """
+
+    source: str
+    reference: str | None
+    latitude: float | None
+    longitude: float | None
+    subject_kind: str | None
+    subject: str | None
+    answers: dict[str, Any] | None
+
+
+async def open_ticket(  # noqa: PLR0913 a report is these facts
+    database: Database,
+    caller: Principal,
+    *,
+    unit: int,
+    title: str,
+    description: str,
+    category: str,
+    **particulars: Unpack[Particulars],
+) -> Report:
+    """Take in a report (上报).
+
+    Raises:
+        OutsideScope: 403, for a unit the caller does not cover.
+        Forbidden: 403, for a resident who gives himself out as the hotline.
+        UnknownUnit: 422.
+        Unprocessable: 422, for a category out of use, or answers that its form does not ask for.
+        ReferenceTaken: 409.
+    """
+    caller.must_cover(unit)
+    if particulars.get("source") in {Source.HOTLINE, Source.PATROL} and caller.scope.role == "linli_person":
+        raise Forbidden(permission="tickets.resolve")
+    report = Report(
+        unit=unit, title=title, description=description, category=category, reporter=caller.id, **particulars
+    )
+    await take_in(database, report)
+    return report
+
+
+async def take_in(database: Database, report: Report) -> None:
+    """Begin a ticket's life, as its category lays down.
+
+    Raises:
+        UnknownUnit: 422, for a unit that this service has not been told of, or that is no longer in use.
+        Unprocessable: 422, for a category out of use, or answers that its form does not ask for.
+        ReferenceTaken: 409.
+    """
+    district = units.district(report.unit)
+    await hold_rules(database, district)
+    revision, rules = known_rules(district)
+    try:
+        report.begin(rules)
+        kept = await _keep(database, report, revision)
+    except Unprocessable:  # by what was in force when it was last read
+        kept = _BY_OLD_RULES
+    if not kept["current"]:
+        report.begin(await rules_of(database, district))
+        kept = await _keep(database, report, known_rules(district)[0])
+    if not kept["known"]:
+        raise UnknownUnit(unit=units.short(report.unit))
+    outbox.told(database)
+
+
+_BY_OLD_RULES: Final = {"current": False}
+_CATEGORY: Final = {"pointer": "#/category", "detail": "this category is out of use", "detail_zh": "该类别已停用"}
+
+
+async def _keep(database: Database, report: Report, revision: UUID | None) -> Row:
+    opened = TicketOpened(
+        ticket=report.id,
+        unit=report.unit,
+        sequence=report.version,
+        reporter=report.reporter,
+        category=report.category,
+        parent=report.parent,
+    )
+    entry = (uuid7(), Move.OPEN.value, trace_id())
+    values = (*report.row(), revision, *entry, _CLOCK_NAMES, *outbox.parcel(opened))
+    try:
+        (kept,) = await fetch(database, _TAKE_IN, *values)
+    except IntegrityError as error:
+        if "uq_ticket_reference" in str(error.orig):
+            raise ReferenceTaken(source=report.source, reference=report.reference) from error
+        raise
+    return kept
