@@ -7,9 +7,9 @@ they are put into each statement of the ORM, so that no route can forget them. A
 price. It would have to ask three tables for each row; and if rows carried their readers, a colleague who joins a
 department would rewrite all of its tickets with their trails.
 
-What goes past the ORM is not narrowed, so staff can reach none of it: `operations.figures` and `operations.calendar`
-ask for permissions they don't have, `operations.rules` and `linli.timers` read no tickets, and the trail is written,
-never read, without it.
+What goes past the ORM is not narrowed, so staff can read nothing by it: `operations.figures` and `operations.calendar`
+ask for permissions they don't have, `operations.rules`, `operations.offices` and `linli.timers` read no tickets, and
+`operations.intake` and `operations.tickets.enter` only write.
 """
 
 from collections.abc import AsyncIterator
