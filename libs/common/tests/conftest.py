@@ -119,20 +119,28 @@ class Chassis:
         return [json.loads((await js.get_msg(stream, seq)).data or b"{}") for seq in range(1, last + 1)]
 
 
-@asynccontextmanager
-async def chassis_on(stage: Stage, nats_url: str) -> AsyncIterator[Chassis]:
+async def _make_template(stage: Stage, maker: asyncpg.Connection) -> None:
+    """Make the database of which each test has a copy."""
     admin = stage.url("postgres", "postgres")
     await bootstrap.provision(admin, ["tickets"], dict.fromkeys(bootstrap.logins("tickets"), "test"))
-    name = f"chassis_{uuid4().hex[:8]}"
-    maker = await asyncpg.connect(admin)
-    await maker.execute(f"CREATE DATABASE {name} OWNER tickets_owner")
-    await maker.close()
-    database = await asyncpg.connect(stage.url("postgres", name))
+    await maker.execute("CREATE DATABASE chassis OWNER tickets_owner")
+    database = await asyncpg.connect(stage.url("postgres", "chassis"))
     await database.execute("SET ROLE tickets_owner")
     for part in ("chassis", "known_unit"):
         await database.execute(files("linli").joinpath(f"sql/{part}.sql").read_text())
     await database.execute(_EFFECT)
-    await database.execute("RESET ROLE")
+    await database.close()
+
+
+@asynccontextmanager
+async def chassis_on(stage: Stage, nats_url: str) -> AsyncIterator[Chassis]:
+    name = f"chassis_{uuid4().hex[:8]}"
+    maker = await asyncpg.connect(stage.url("postgres", "postgres"))
+    if not await maker.fetchval("SELECT 1 FROM pg_database WHERE datname = 'chassis'"):
+        await _make_template(stage, maker)
+    await maker.execute(f"CREATE DATABASE {name} TEMPLATE chassis OWNER tickets_owner STRATEGY file_copy")
+    await maker.close()
+    database = await asyncpg.connect(stage.url("postgres", name))
     settings = stage.settings("tickets", name).model_copy(update={"nats_url": SecretStr(nats_url)})
     chassis = Chassis(settings, database)
     try:
