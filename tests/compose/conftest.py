@@ -99,13 +99,8 @@ class Deployment:
 @pytest.fixture(scope="session")
 def image() -> str:
     """Linli's image, built from this source."""
-    base = os.environ.get("PYTHON_IMAGE")
-    arguments = [*(("--build-arg", f"PYTHON_IMAGE={base}") if base else ()), "--build-arg", "PIP_INDEX_URL"]
-    arguments += ["--build-arg", "NPM_CONFIG_REGISTRY"]
-    name = f"linli:{TAG}"
-    # --network=host: an engine behind a proxy on loopback reaches the package index too.
-    run("docker", "build", "--network=host", "--quiet", "-f", "deploy/Dockerfile", "-t", name, *arguments, ".")
-    return name
+    run("make", "image")
+    return f"linli:{TAG}"
 
 
 @pytest.fixture(scope="session")

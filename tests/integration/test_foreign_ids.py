@@ -46,6 +46,9 @@ PEOPLE = {"served", "wisher"}
 OF_THE_DISTRICT = {"grid_worker", "resident"}
 """Who may read where things are in the whole district; others see what they answer for."""
 
+_AT_ONCE = asyncio.Semaphore(6)
+"""There are thousands of attempts, and a service has ten connections to its database."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -194,18 +197,21 @@ async def attempts(platform: Platform, connection: asyncpg.Connection, document:
             for place in places:
                 found = await look(connection, place)
                 for method, path, operation in operations(document):
-                    for request in requests(path, operation, document, unit, found):
-                        public = method == "GET" and PUBLIC_TO_READ.match(path) and role in OF_THE_DISTRICT
-                        if public and place != "another district":
-                            continue
-                        answer = await caller.request(method, **request, headers={"If-Match": "*"})
-                        while answer.status_code == 429:  # there are thousands of them
-                            await asyncio.sleep(float(answer.headers["Retry-After"]))
-                            answer = await caller.request(method, **request, headers={"If-Match": "*"})
-                        told = (
-                            f"{role}@{unit} with {place}: {method} {request} → {answer.status_code} {answer.text[:300]}"
-                        )
-                        yield "" if refused(answer, request) else told
+                    public = method == "GET" and PUBLIC_TO_READ.match(path) and role in OF_THE_DISTRICT
+                    if public and place != "another district":
+                        continue
+                    who = f"{role}@{unit} with {place}"
+                    for line in await asyncio.gather(
+                        *(attempt(caller, who, method, one) for one in requests(path, operation, document, unit, found))
+                    ):
+                        yield line
+
+
+async def attempt(caller: httpx.AsyncClient, who: str, method: str, request: dict[str, Any]) -> str:
+    async with _AT_ONCE:
+        answer = await caller.request(method, **request, headers={"If-Match": "*"})
+    told = f"{who}: {method} {request} → {answer.status_code} {answer.text[:300]}"
+    return "" if refused(answer, request) else told
 
 
 def requests(

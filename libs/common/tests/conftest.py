@@ -1,7 +1,9 @@
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -15,24 +17,29 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from linli import bootstrap
+from linli import bootstrap, clockwork, timers, units
+from linli.clockwork import Clockwork
 from linli.consumer import consuming
 from linli.db import Scope, Sessions, create_engine, create_sessions, transaction
 from linli.events import Event
 from linli.events.tickets import TicketOpened
 from linli.inbox import Subscriptions
-from linli.outbox import publish_many
+from linli.outbox import publish, publish_many
 from linli.relay import Relay
 from linli.settings import Settings
 from linli.shards import Server
 from linli.streams import ensure_streams
 from linli.testing import Stage
+from linli.timers import Timer, Timers
 
 # Migrations are found by a service's import name, and the tests' own service is called `shelf`.
 sys.path.append(str(Path(__file__).parent))
 
 DISTRICT = 310104
 GRID = "310104003001001"
+UNIT = units.parse(GRID)
+START = datetime(2026, 2, 14, 9, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 _EFFECT = """
     CREATE TABLE effect (id bigint GENERATED ALWAYS AS IDENTITY, event uuid, aggregate text, sequence bigint);
@@ -112,20 +119,28 @@ class Chassis:
         return [json.loads((await js.get_msg(stream, seq)).data or b"{}") for seq in range(1, last + 1)]
 
 
-@asynccontextmanager
-async def chassis_on(stage: Stage, nats_url: str) -> AsyncIterator[Chassis]:
+async def _make_template(stage: Stage, maker: asyncpg.Connection) -> None:
+    """Make the database of which each test has a copy."""
     admin = stage.url("postgres", "postgres")
     await bootstrap.provision(admin, ["tickets"], dict.fromkeys(bootstrap.logins("tickets"), "test"))
-    name = f"chassis_{uuid4().hex[:8]}"
-    maker = await asyncpg.connect(admin)
-    await maker.execute(f"CREATE DATABASE {name} OWNER tickets_owner")
-    await maker.close()
-    database = await asyncpg.connect(stage.url("postgres", name))
+    await maker.execute("CREATE DATABASE chassis OWNER tickets_owner")
+    database = await asyncpg.connect(stage.url("postgres", "chassis"))
     await database.execute("SET ROLE tickets_owner")
     for part in ("chassis", "known_unit"):
         await database.execute(files("linli").joinpath(f"sql/{part}.sql").read_text())
     await database.execute(_EFFECT)
-    await database.execute("RESET ROLE")
+    await database.close()
+
+
+@asynccontextmanager
+async def chassis_on(stage: Stage, nats_url: str) -> AsyncIterator[Chassis]:
+    name = f"chassis_{uuid4().hex[:8]}"
+    maker = await asyncpg.connect(stage.url("postgres", "postgres"))
+    if not await maker.fetchval("SELECT 1 FROM pg_database WHERE datname = 'chassis'"):
+        await _make_template(stage, maker)
+    await maker.execute(f"CREATE DATABASE {name} TEMPLATE chassis OWNER tickets_owner STRATEGY file_copy")
+    await maker.close()
+    database = await asyncpg.connect(stage.url("postgres", name))
     settings = stage.settings("tickets", name).model_copy(update={"nats_url": SecretStr(nats_url)})
     chassis = Chassis(settings, database)
     try:
@@ -141,3 +156,66 @@ async def chassis(stage: Stage) -> AsyncIterator[Chassis]:
     async with chassis_on(stage, stage.server.url) as found:
         await found.prepare()
         yield found
+
+
+class Bench:
+    """Clocks of nobody's, whose handlers have effects that can be counted."""
+
+    def __init__(self, chassis: Chassis) -> None:
+        self.chassis = chassis
+        self.now = START
+        self.timers = self.other_timers()
+
+    def other_timers(self) -> Timers:
+        found = Timers("tickets")
+        found.now = lambda: self.now
+        return found
+
+    @asynccontextmanager
+    async def running(self, timers: Timers | None = None) -> AsyncIterator[Clockwork]:
+        """Run one more replica."""
+        replica = Clockwork("tickets", self.chassis.settings, None, self.chassis.sessions, timers or self.timers)
+        async with replica.running():
+            yield replica
+
+    async def set(self, aggregate: UUID, kind: str = "answer", after: timedelta = HOUR) -> None:
+        async with transaction(self.chassis.sessions, Scope.of_district(DISTRICT)) as session:
+            await timers.set(session, aggregate=aggregate, unit=UNIT, due={kind: self.now + after})
+
+    async def set_many(self, count: int) -> None:
+        await self.chassis.database.execute(
+            "INSERT INTO timer (district, kind, aggregate, unit, due_at, try_at)"
+            " SELECT $1, 'answer', gen_random_uuid(), $2, $3, $3 FROM generate_series(1, $4)",
+            *(DISTRICT, UNIT, self.now + HOUR, count),
+        )
+
+    async def cancel(self, aggregate: UUID, kind: str = "answer") -> None:
+        async with transaction(self.chassis.sessions, Scope.of_district(DISTRICT)) as session:
+            await timers.cancel(session, aggregate=aggregate, unit=UNIT, kinds=[kind])
+
+    async def effects(self) -> list[UUID]:
+        return [UUID(row["aggregate"]) for row in await self.chassis.database.fetch("SELECT aggregate FROM effect")]
+
+    async def fired(self) -> int:
+        return int(await self.chassis.database.fetchval("SELECT count(*) FROM timer WHERE fired_at IS NOT NULL"))
+
+    async def rounds(self, seconds: float = 0.3) -> None:
+        """Let every replica look a few times."""
+        await asyncio.sleep(seconds)
+
+
+@pytest.fixture
+async def bench(chassis: Chassis, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    await chassis.database.execute("SET ROLE tickets_owner")
+    await chassis.database.execute(files("linli").joinpath("sql/timer.sql").read_text())
+    await chassis.database.execute("RESET ROLE")
+    monkeypatch.setattr(clockwork, "POLL", 0.05)
+    return Bench(chassis)
+
+
+async def note(session: AsyncSession, timer: Timer) -> bool:
+    """Have an effect and tell of it; from then on the matter is overdue."""
+    event = opened(timer.aggregate)
+    await record(session, event)
+    await publish(session, event)
+    return True

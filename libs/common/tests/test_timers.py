@@ -4,93 +4,23 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from importlib.resources import files
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from libs.common.tests.conftest import DISTRICT, GRID, Chassis, opened, record
+from libs.common.tests.conftest import DISTRICT, HOUR, START, UNIT, Bench, note
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from linli import clockwork, timers, units
+from linli import clockwork, timers
 from linli.clockwork import Clocks, Clockwork
 from linli.db import Scope, transaction
-from linli.outbox import publish
 from linli.testing import Stage, eventually
-from linli.timers import Timer, Timers
-
-UNIT = units.parse(GRID)
-START = datetime(2026, 2, 14, 9, tzinfo=UTC)
-HOUR = timedelta(hours=1)
-
-
-class Bench:
-    """Clocks of nobody's, whose handlers have effects that can be counted."""
-
-    def __init__(self, chassis: Chassis) -> None:
-        self.chassis = chassis
-        self.now = START
-        self.timers = self.other_timers()
-
-    def other_timers(self) -> Timers:
-        found = Timers("tickets")
-        found.now = lambda: self.now
-        return found
-
-    @asynccontextmanager
-    async def running(self, timers: Timers | None = None) -> AsyncIterator[Clockwork]:
-        """Run one more replica."""
-        replica = Clockwork("tickets", self.chassis.settings, None, self.chassis.sessions, timers or self.timers)
-        async with replica.running():
-            yield replica
-
-    async def set(self, aggregate: UUID, kind: str = "answer", after: timedelta = HOUR) -> None:
-        async with transaction(self.chassis.sessions, Scope.of_district(DISTRICT)) as session:
-            await timers.set(session, aggregate=aggregate, unit=UNIT, due={kind: self.now + after})
-
-    async def set_many(self, count: int) -> None:
-        await self.chassis.database.execute(
-            "INSERT INTO timer (district, kind, aggregate, unit, due_at, try_at)"
-            " SELECT $1, 'answer', gen_random_uuid(), $2, $3, $3 FROM generate_series(1, $4)",
-            *(DISTRICT, UNIT, self.now + HOUR, count),
-        )
-
-    async def cancel(self, aggregate: UUID, kind: str = "answer") -> None:
-        async with transaction(self.chassis.sessions, Scope.of_district(DISTRICT)) as session:
-            await timers.cancel(session, aggregate=aggregate, unit=UNIT, kinds=[kind])
-
-    async def effects(self) -> list[UUID]:
-        return [UUID(row["aggregate"]) for row in await self.chassis.database.fetch("SELECT aggregate FROM effect")]
-
-    async def fired(self) -> int:
-        return int(await self.chassis.database.fetchval("SELECT count(*) FROM timer WHERE fired_at IS NOT NULL"))
-
-    async def rounds(self, seconds: float = 0.3) -> None:
-        """Let every replica look a few times."""
-        await asyncio.sleep(seconds)
-
-
-@pytest.fixture
-async def bench(chassis: Chassis, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    await chassis.database.execute("SET ROLE tickets_owner")
-    await chassis.database.execute(files("linli").joinpath("sql/timer.sql").read_text())
-    await chassis.database.execute("RESET ROLE")
-    monkeypatch.setattr(clockwork, "POLL", 0.05)
-    return Bench(chassis)
-
-
-async def note(session: AsyncSession, timer: Timer) -> bool:
-    """Have an effect and tell of it; from then on the matter is overdue."""
-    event = opened(timer.aggregate)
-    await record(session, event)
-    await publish(session, event)
-    return True
+from linli.timers import Timer
 
 
 async def test_a_timer_fires_when_it_is_due_and_not_before(bench: Bench) -> None:
@@ -287,7 +217,7 @@ async def test_a_handler_that_fails_is_tried_again_ever_later_and_then_left_to_a
         await bench.rounds()
     row = await bench.chassis.database.fetchrow(look, bad)
     assert (row["try_at"], row["fired_at"], row["error"]) == (None, None, "ValueError: no such place")
-    assert len(tried) == clockwork.ATTEMPTS
+    assert len(tried) == 1 + clockwork.ATTEMPTS, "once in the other's company"
     assert await bench.effects() == [good]
     assert [entry.levelno for entry in caplog.records if "gives up" in entry.message] == [logging.ERROR]
 

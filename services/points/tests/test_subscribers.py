@@ -59,8 +59,9 @@ async def test_a_ticket_that_is_told_of_in_two_events_earns_points_once(points: 
 async def test_a_ticket_rated_again_after_it_was_reopened_earns_points_once(points: Running) -> None:
     first, second, ticket = uuid4(), uuid4(), uuid4()
     poor, good = rated(first, 2, ticket), rated(second, 5, ticket)
-    await tell(points, poor, good, rated(first, 5, ticket), rated(second, 4, ticket))
-    await eventually(lambda: _done(points))
+    for told in ((poor, good), (rated(first, 5, ticket), rated(second, 4, ticket))):
+        await tell(points, *told)
+        await eventually(lambda: _done(points))
     earned = "SELECT holder, amount FROM transfer WHERE cause = $1"
     (transfer,) = await points.database.fetch(earned, ticket)
     assert (transfer["holder"], transfer["amount"]) == (second, 10)

@@ -141,7 +141,7 @@ class Life(RuleBasedStateMachine):
         timer = clockwork._timer(row)
         clocks.timers.now = lambda: max(datetime.now(UTC), timer.due_at) + timedelta(seconds=1)
         try:
-            assert await clocks.timers.fire(self.tickets.app.state.sessions, timer)
+            assert await clocks.timers.fire(self.tickets.app.state.sessions, [timer])
         finally:
             clocks.timers.now = lambda: datetime.now(UTC)
 

@@ -8,13 +8,14 @@ import logging
 import random
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 import asyncpg
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 
 from linli import deadletters, spans, telemetry
 from linli.consumer import TooSlow, passes
@@ -30,6 +31,8 @@ ATTEMPTS: Final = 8
 POLL: Final = 1.0
 """Seconds after which it looks again at the latest."""
 BATCH: Final = 200
+_TOGETHER: Final = 25
+"""Timers of one kind and district that share a transaction: what it costs to begin and commit is paid once."""
 _AT_ONCE: Final = 2
 """Few, as requests must find connections in the pool however much falls due."""
 _COUNT_EVERY: Final = 15.0
@@ -156,15 +159,28 @@ class Clockwork:
 
     async def _begin(self, due: list[Timer]) -> bool:
         """Have timers fired, and look whether any was; a slow one does not hold up the next round."""
-        random.shuffle(due)  # so that replicas seldom reach for the same one
+        random.shuffle(due)  # so that replicas seldom reach for the same ones
+        together: defaultdict[tuple[int, str], list[Timer]] = defaultdict(list)
         for timer in due:
             if timer not in self._in_hand:
-                task = self._in_hand[timer] = asyncio.create_task(self._fire(timer))
-                task.add_done_callback(lambda _, timer=timer: self._in_hand.pop(timer))  # type: ignore[misc]
+                together[timer.district, timer.kind].append(timer)
+        for timers in together.values():
+            for first in range(0, len(timers), _TOGETHER):
+                self._take(timers[first : first + _TOGETHER])
         if not self._in_hand:
             return False
-        done, _ = await asyncio.wait(self._in_hand.values(), timeout=POLL)
+        done, _ = await asyncio.wait(set(self._in_hand.values()), timeout=POLL)
         return any(task.result() for task in done)
+
+    def _take(self, timers: list[Timer]) -> None:
+        task = asyncio.create_task(self._fire(timers))
+        self._in_hand |= dict.fromkeys(timers, task)
+
+        def let_go(_: asyncio.Task[bool]) -> None:
+            for timer in timers:
+                del self._in_hand[timer]
+
+        task.add_done_callback(let_go)
 
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -178,23 +194,42 @@ class Clockwork:
             for row in await connection.fetch(_COUNT, now)
         }
 
-    async def _fire(self, timer: Timer) -> bool:
+    async def _fire(self, timers: list[Timer]) -> bool:
+        """Act on timers of one kind and district; where they can't share a transaction, each has its own."""
         async with self._slots:
             if self._ending.is_set():
                 return False
-            name = f"fire {timer.kind}"
-            about = spans.Attributes({spans.DISTRICT: timer.district, "linli.aggregate": str(timer.aggregate)})
-            with spans.at(spans.begin(name, SpanKind.INTERNAL, about, cause=spans.ROOT)) as work:
-                try:
-                    async with asyncio.timeout(_HANDLE_WITHIN) as deadline:
-                        return await self._timers.fire(self._sessions, timer)
-                except Exception as error:  # noqa: BLE001 a handler may fail in any way, and no other timer for that
-                    spans.failed(work, type(error).__name__)
-                    slow = TooSlow(f"took more than {_HANDLE_WITHIN:.0f} s")
-                    await self._failed(timer, slow if deadline.expired() else error)
+            try:
+                return await self._act(timers)
+            except Exception as error:  # noqa: BLE001 a handler may fail in any way, and no other timer for that
+                if len(timers) == 1:
+                    await self._failed(timers[0], error)
                     return False
-                finally:
-                    work.end()
+        return any([await self._fire([timer]) for timer in timers])
+
+    async def _act(self, timers: list[Timer]) -> bool:
+        works: list[Span] = []
+
+        def begun(timer: Timer) -> AbstractContextManager[Span]:
+            about = spans.Attributes({spans.DISTRICT: timer.district, "linli.aggregate": str(timer.aggregate)})
+            works.append(spans.begin(f"fire {timer.kind}", SpanKind.INTERNAL, about, cause=spans.ROOT))
+            return spans.at(works[-1])
+
+        try:
+            async with asyncio.timeout(_HANDLE_WITHIN) as deadline:
+                if len(timers) > 1:
+                    return await self._timers.fire(self._sessions, timers, begun)
+                with begun(timers[0]):  # the transaction is part of its trace
+                    return await self._timers.fire(self._sessions, timers)
+        except Exception as error:
+            for work in works:
+                spans.failed(work, type(error).__name__)
+            if deadline.expired():
+                raise TooSlow(f"took more than {_HANDLE_WITHIN:.0f} s") from error
+            raise
+        finally:
+            for work in works:  # now that it is known what came of it
+                work.end()
 
     async def _failed(self, timer: Timer, error: Exception) -> None:
         attempts = timer.attempts + (0 if passes(error) else 1)

@@ -1,34 +1,30 @@
 """Timers (计时): what falls due is a row, set in the transaction it follows from, and has its effect once.
 
-Every replica looks for rows that are due, and acts on each in a transaction that claims it first, holds the effect
-and its events, and ends with the mark that it has fired: a replica that dies in between leaves it to the others.
+Every replica looks for rows that are due, and acts on them in a transaction that claims them first, holds the effects
+and their events, and ends with the mark that they have fired: a replica that dies in between leaves them to the others.
 The claim is an advisory lock: a row lock would be held while the handler waits for an aggregate whose user waits to
 cancel the timer. So the row is changed last, and only if nobody has cancelled or moved it meanwhile.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
+    CursorResult,
     DateTime,
     Integer,
     Select,
-    SmallInteger,
     Text,
+    TextClause,
     Uuid,
-    and_,
     column,
-    delete,
-    func,
-    literal,
     select,
     table,
-    update,
+    text,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -41,14 +37,8 @@ _TIMER: Final = table(
     column("district", Integer),
     column("kind", Text),
     column("aggregate", Uuid),
-    column("unit", BigInteger),
-    column("due_at", DateTime(timezone=True)),
-    column("try_at", DateTime(timezone=True)),
     column("fired_at", DateTime(timezone=True)),
-    column("attempts", SmallInteger),
-    column("error", Text),
 )
-_KEY: Final = ("district", "kind", "aggregate")
 # For the driver: each step of a ticket sets or stops some.
 _SET: Final = (
     "INSERT INTO timer (district, kind, aggregate, unit, due_at, try_at)"
@@ -57,7 +47,25 @@ _SET: Final = (
     " try_at = excluded.try_at, fired_at = NULL, attempts = 0, error = NULL"
 )
 _CANCEL: Final = "DELETE FROM timer WHERE district = $1 AND aggregate = $2 AND kind = ANY ($3::text[])"
-_CLAIM_SEED: Final = 7105637
+_UNCHANGED: Final = (
+    " unnest(CAST(:aggregates AS uuid[]), CAST(:due AS timestamptz[]), CAST(:attempts AS smallint[]))"
+    " AS found (aggregate, due_at, attempts)"
+    " WHERE timer.district = :district AND timer.kind = :kind AND timer.aggregate = found.aggregate"
+    " AND timer.due_at = found.due_at AND timer.attempts = found.attempts AND timer.try_at <= :now"
+)
+# First what is due, then the claim: the planner may not claim what it only passes by.
+_CLAIM: Final = text(
+    "WITH due AS MATERIALIZED (SELECT district, kind, timer.aggregate FROM timer," + _UNCHANGED + ")"  # noqa: S608 constants
+    " SELECT aggregate FROM due"
+    " WHERE pg_try_advisory_xact_lock(hashtextextended(concat_ws(' ', district, kind, aggregate), 7105637))"
+)
+_FIRED: Final = text("UPDATE timer SET fired_at = :now, try_at = NULL, error = NULL FROM" + _UNCHANGED)  # noqa: S608
+_GONE: Final = text("DELETE FROM timer USING" + _UNCHANGED)  # noqa: S608
+_FAILED: Final = text(
+    "UPDATE timer SET attempts = timer.attempts + 1, error = :error, try_at = :again_at FROM" + _UNCHANGED  # noqa: S608
+)
+# Less than PostgreSQL waits before it looks for a deadlock, of which the other might be the victim.
+_WAIT_BRIEFLY: Final = text("SET LOCAL lock_timeout = '100ms'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,7 @@ def overdue(*kinds: str) -> Select[tuple[int, UUID]]:
 
 
 On = Callable[[AsyncSession, Timer], Awaitable[bool]]
+Around = Callable[[Timer], AbstractContextManager[object]]
 
 
 def _now() -> datetime:
@@ -162,47 +171,66 @@ class Timers:
         """The clocks it knows; others, of a newer version beside it, are left alone."""
         return tuple(self._handlers)
 
-    async def fire(self, sessions: Sessions, timer: Timer) -> bool:
-        """Act on a timer that is due, unless another replica does or it is no longer due; tells whether it did."""
+    async def fire(self, sessions: Sessions, timers: Sequence[Timer], around: Around = nullcontext) -> bool:
+        """Act on timers of one kind and district that are due, in one transaction; tells whether there was one.
+
+        Those on which another replica acts, or that are no longer due, are left alone. Several wait for nobody: they
+        hold what they have locked while they do.
+
+        Args:
+            sessions: the service's.
+            timers: all that can be claimed of them are fired, or none.
+            around: gives a context for the handling of each.
+
+        Raises:
+            Overtaken: one of several was cancelled or moved while its handler worked.
+        """
         now = self.now()
+        stay: list[Timer] = []
+        go: list[Timer] = []
         try:
-            async with transaction(sessions, Scope.of_district(timer.district)) as session:
-                if not await session.scalar(select(literal(1)).where(_unchanged(timer, now), _claimed(timer))):
-                    return False
-                stays = await self._handlers[timer.kind](session, timer)
-                await _end(session, timer, now, stays=stays)
-        except _Overtaken:
+            async with transaction(sessions, Scope.of_district(timers[0].district)) as session:
+                if len(timers) > 1:
+                    await session.execute(_WAIT_BRIEFLY)
+                claimed = {*await session.scalars(_CLAIM, _these(timers, now))}
+                for timer in sorted((one for one in timers if one.aggregate in claimed), key=lambda one: one.aggregate):
+                    with around(timer):
+                        stays = await self._handlers[timer.kind](session, timer)
+                        await session.flush()
+                    # What one handler read is not what the next one finds: it may have been changed by a statement.
+                    session.expunge_all()
+                    (stay if stays else go).append(timer)
+                await _end(session, _FIRED, stay, now)
+                await _end(session, _GONE, go, now)
+        except Overtaken:
+            if len(timers) > 1:
+                raise
             return False
-        return True
+        return bool(claimed)
 
     async def fail(self, sessions: Sessions, timer: Timer, error: str, again_at: datetime | None) -> None:
         """Note that a timer's handler failed, and when it is called again, if it is."""
-        noted = update(_TIMER).values(attempts=timer.attempts + 1, error=error, try_at=again_at)
         async with transaction(sessions, Scope.of_district(timer.district)) as session:
-            await session.execute(noted.where(_unchanged(timer, self.now())))
+            await session.execute(_FAILED, {**_these([timer], self.now()), "error": error, "again_at": again_at})
 
 
-class _Overtaken(Exception):  # noqa: N818 it says what happened
-    """The timer was cancelled or moved while its handler worked, and nothing of that work is kept."""
+class Overtaken(Exception):  # noqa: N818 it says what happened
+    """A timer was cancelled or moved while its handler worked, and nothing of that work is kept."""
 
 
-async def _end(session: AsyncSession, timer: Timer, now: datetime, *, stays: bool) -> None:
-    await session.flush()
-    fired = update(_TIMER).values(fired_at=now, try_at=None, error=None)
-    ended = (fired if stays else delete(_TIMER)).where(_unchanged(timer, now)).returning(literal(1))
-    if not await session.scalar(ended):
-        raise _Overtaken
+async def _end(session: AsyncSession, statement: TextClause, timers: Sequence[Timer], now: datetime) -> None:
+    if timers:
+        ended: CursorResult[Any] = await session.execute(statement, _these(timers, now))  # type: ignore[assignment]
+        if ended.rowcount < len(timers):
+            raise Overtaken
 
 
-def _unchanged(timer: Timer, now: datetime) -> ColumnElement[bool]:
-    return and_(
-        *(_TIMER.c[name] == getattr(timer, name) for name in _KEY),
-        _TIMER.c.due_at == timer.due_at,
-        _TIMER.c.attempts == timer.attempts,
-        _TIMER.c.try_at <= now,
-    )
-
-
-def _claimed(timer: Timer) -> ColumnElement[bool]:
-    key = f"{timer.district} {timer.kind} {timer.aggregate}"
-    return func.pg_try_advisory_xact_lock(func.hashtextextended(key, _CLAIM_SEED))
+def _these(timers: Sequence[Timer], now: datetime) -> dict[str, object]:
+    return {
+        "district": timers[0].district,
+        "kind": timers[0].kind,
+        "aggregates": [timer.aggregate for timer in timers],
+        "due": [timer.due_at for timer in timers],
+        "attempts": [timer.attempts for timer in timers],
+        "now": now,
+    }

@@ -16,6 +16,7 @@ from linli.testing.servers import (
     own_postgres,
     tcp_postgres,
 )
+from linli.testing.sharing import pytest_collection_modifyitems
 from linli.testing.stage import CreateApp, Running, Stage, eventually, tell
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "eventually",
     "free_port",
     "own_postgres",
+    "pytest_collection_modifyitems",
     "tcp_postgres",
     "tell",
 ]
