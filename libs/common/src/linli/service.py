@@ -3,6 +3,7 @@
 import gc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
@@ -31,6 +32,7 @@ from linli.units import UnitCode
 __all__ = [
     "DirectTransaction",
     "DistrictTransaction",
+    "KeyedTransaction",
     "OwnTransaction",
     "PublicWithin",
     "Router",
@@ -77,6 +79,14 @@ async def _own(request: Request) -> AsyncIterator[AsyncSession]:
         yield session
 
 
+async def _keyed(request: Request) -> AsyncIterator[AsyncSession]:
+    caller = await caller_of(request)
+    # What department staff may see is asked of other tables with each statement: no plan is good for all of them.
+    scope = replace(caller.scope, keeps_plans=not caller.scope.called)
+    async with _begun(request, caller, scope) as session:
+        yield session
+
+
 async def _direct(request: Request) -> AsyncIterator[Direct]:
     caller, key = await caller_of(request), key_of(request)
     if key:
@@ -90,6 +100,8 @@ async def _direct(request: Request) -> AsyncIterator[Direct]:
 # scope="function": since FastAPI 0.118 a commit after the response was sent would answer 201 for what failed.
 Transaction = Annotated[AsyncSession, Depends(_scoped, scope="function")]
 """The request's transaction, seeing what the caller's token covers; commits before the answer leaves."""
+KeyedTransaction = Annotated[AsyncSession, Depends(_keyed, scope="function")]
+"""The same for what finds all its rows by their keys: the database plans each statement once, whoever asks."""
 DirectTransaction = Annotated[Direct, Depends(_direct, scope="function")]
 """The same without a session, for a POST that comes by the hundred a second."""
 OwnTransaction = Annotated[AsyncSession, Depends(_own, scope="function")]

@@ -13,7 +13,7 @@ from linli.paging import Paging
 from linli.problems import OutsideScope, Unprocessable
 from linli.schemas import Paged
 from linli.security import Caller, Principal, require
-from linli.service import Router, Transaction
+from linli.service import KeyedTransaction, Router
 from linli.units import UnitCode, short
 from tickets.api.tickets import answer
 from tickets.models.moves import Outcome
@@ -91,7 +91,7 @@ async def assign_ticket(
     ticket_id: UUID,
     body: Assign,
     match: IfMatch,
-    session: Transaction,
+    session: KeyedTransaction,
     caller: Annotated[Principal, require("tickets.assign")],
     response: Response,
 ) -> TicketOut:
@@ -106,7 +106,7 @@ async def ask_reporter(
     ticket_id: UUID,
     body: Word,
     match: IfMatch,
-    session: Transaction,
+    session: KeyedTransaction,
     caller: Annotated[Principal, require("tickets.resolve")],
     response: Response,
 ) -> TicketOut:
@@ -121,7 +121,7 @@ async def answer_for_reporter(
     ticket_id: UUID,
     body: Word,
     match: IfMatch,
-    session: Transaction,
+    session: KeyedTransaction,
     caller: Annotated[Principal, require("tickets.close")],
     response: Response,
 ) -> TicketOut:
@@ -136,7 +136,7 @@ async def note_ticket(
     ticket_id: UUID,
     body: Word,
     match: IfMatch,
-    session: Transaction,
+    session: KeyedTransaction,
     caller: Annotated[Principal, require("tickets.read")],
     response: Response,
 ) -> TicketOut:
@@ -151,7 +151,7 @@ async def escalate_ticket(
     ticket_id: UUID,
     body: Word,
     match: IfMatch,
-    session: Transaction,
+    session: KeyedTransaction,
     caller: Annotated[Principal, require("tickets.resolve")],
     response: Response,
 ) -> TicketOut:
@@ -166,7 +166,7 @@ async def return_ticket(
     ticket_id: UUID,
     body: Word,
     match: IfMatch,
-    session: Transaction,
+    session: KeyedTransaction,
     caller: Annotated[Principal, require("tickets.assign")],
     response: Response,
 ) -> TicketOut:
@@ -181,7 +181,7 @@ async def resolve_ticket(
     ticket_id: UUID,
     body: Note,
     match: IfMatch,
-    session: Transaction,
+    session: KeyedTransaction,
     caller: Annotated[Principal, require("tickets.resolve")],
     response: Response,
 ) -> TicketOut:
@@ -196,7 +196,7 @@ async def close_ticket(
     ticket_id: UUID,
     body: Close,
     match: IfMatch,
-    session: Transaction,
+    session: KeyedTransaction,
     caller: Annotated[Principal, require("tickets.close")],
     response: Response,
 ) -> TicketOut:
@@ -211,7 +211,7 @@ async def reopen_ticket(
     ticket_id: UUID,
     body: Word,
     match: IfMatch,
-    session: Transaction,
+    session: KeyedTransaction,
     caller: Annotated[Principal, require("tickets.close")],
     response: Response,
 ) -> TicketOut:
@@ -226,7 +226,7 @@ async def withdraw_ticket(
     ticket_id: UUID,
     body: Note,
     match: IfMatch,
-    session: Transaction,
+    session: KeyedTransaction,
     caller: Annotated[Principal, require("tickets.close")],
     response: Response,
 ) -> TicketOut:
@@ -241,7 +241,7 @@ async def rate_ticket(
     ticket_id: UUID,
     body: Rate,
     match: IfMatch,
-    session: Transaction,
+    session: KeyedTransaction,
     caller: Annotated[Principal, require("tickets.rate")],
     response: Response,
 ) -> TicketOut:
@@ -256,7 +256,7 @@ async def fold_ticket(
     ticket_id: UUID,
     body: Fold,
     match: IfMatch,
-    session: Transaction,
+    session: KeyedTransaction,
     caller: Annotated[Principal, require("tickets.assign")],
     response: Response,
 ) -> TicketOut:
@@ -272,7 +272,7 @@ async def split_ticket(
     ticket_id: UUID,
     body: Split,
     match: IfMatch,
-    session: Transaction,
+    session: KeyedTransaction,
     caller: Annotated[Principal, require("tickets.assign")],
     response: Response,
 ) -> Paged[TicketOut]:
