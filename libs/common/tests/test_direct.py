@@ -1,7 +1,8 @@
 """A transaction without a session: under a scope, whole or not at all, on connections that are handed out fairly."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.queue import Empty
 
 from linli.db import NOBODY, Scope, transaction
-from linli.direct import Direct, fetch, fetchrow, lock_shared
+from linli.direct import Database, Direct, fetch, fetchrow, lock_shared
 from linli.fair import Fair
 from linli.models import uuid7
 from linli.testing import Running, Stage
@@ -98,6 +99,33 @@ async def test_what_the_database_refuses_is_said_as_of_a_sessions_statements(she
     with pytest.raises(IntegrityError):
         await put_in_session(shelf, twice, twice)
     assert await there(shelf, twice) == 0
+
+
+async def fail_in_silence(database: Database, row: tuple[object, ...]) -> None:
+    await fetch(database, ADD, *row)
+    with suppress(DBAPIError):
+        await fetch(database, "SELECT 1 / 0")
+
+
+async def fail_in_a_direct_one(shelf: Running, row: tuple[object, ...]) -> None:
+    async with Direct(shelf.app.state.sessions, STREET) as direct:
+        await fail_in_silence(direct, row)
+
+
+async def fail_in_a_session(shelf: Running, row: tuple[object, ...]) -> None:
+    async with transaction(shelf.app.state.sessions, STREET) as session:
+        await fail_in_silence(session, row)
+
+
+@pytest.mark.parametrize("fail", [fail_in_a_direct_one, fail_in_a_session])
+async def test_what_was_not_kept_is_not_said_to_be(
+    shelf: Running, fail: Callable[[Running, tuple[object, ...]], Awaitable[None]]
+) -> None:
+    row = book()
+    with pytest.raises(DBAPIError):
+        await fail(shelf, row)
+    assert await there(shelf, row) == 0
+    assert checked_out(shelf) == 0
 
 
 async def test_a_statement_of_the_driver_is_part_of_the_sessions_transaction(shelf: Running) -> None:

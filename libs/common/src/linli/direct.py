@@ -57,7 +57,9 @@ class Direct:
             if kind is not None and not issubclass(kind, Exception):
                 connection.terminate()  # It was cancelled, perhaps within a statement.
                 return
-            await connection.execute("COMMIT" if kind is None else "ROLLBACK")
+            await (connection.commit() if kind is None else connection.execute("ROLLBACK"))
+        except asyncpg.InFailedSQLTransactionError as failed:
+            raise DBAPIError("COMMIT", None, failed, hide_parameters=True) from failed
         except BaseException:
             connection.terminate()
             raise

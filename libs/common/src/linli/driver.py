@@ -28,7 +28,7 @@ class Begun:
 
     async def commit(self) -> None:
         """Keep it."""
-        await self._connection.execute("COMMIT")
+        await self._connection.commit()
 
     async def rollback(self) -> None:
         """Take it back."""
@@ -50,6 +50,15 @@ class Driver(asyncpg.Connection):  # type: ignore[misc]  # it ships no types
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)
         self.scope = NO_SCOPE
+
+    async def commit(self) -> None:
+        """Keep what was done since the transaction began.
+
+        Raises:
+            InFailedSQLTransactionError: when nothing was kept, as a statement had failed and nobody said so.
+        """
+        if await self.execute("COMMIT") != "COMMIT":
+            raise asyncpg.InFailedSQLTransactionError("a statement of it had failed, so nothing was kept")
 
     def transaction(self, **_: object) -> Begun:
         """Make a transaction; all are as the server's settings say."""

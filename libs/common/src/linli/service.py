@@ -210,9 +210,10 @@ def service(  # noqa: PLR0913 what a service is made of
             for server in servers if timers.kinds else ():
                 await stack.enter_async_context(Clockwork(name, settings, server, sessions, timers).running())
             # What is there by now stays: looking through it for garbage again and again was a tenth of each request.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(_GARBAGE, 20, 20)
+            if not gc.get_freeze_count():
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(_GARBAGE, 20, 20)
             yield
 
     app = FastAPI(

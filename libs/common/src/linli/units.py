@@ -9,6 +9,7 @@ numbers are exact only up to 2^53.
 """
 
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Final
 
@@ -62,7 +63,11 @@ def parse(text: str | int) -> int:
     Raises:
         ValueError: when it is no code, or a level is missing between two given ones.
     """
-    digits = str(text)
+    return _parse(str(text))
+
+
+@lru_cache(maxsize=10_000)
+def _parse(digits: str) -> int:
     if digits == "0":
         return PLATFORM
     if not (digits.isascii() and digits.isdigit()) or len(digits) not in _LENGTHS.values() or digits[0] == "0":
@@ -101,6 +106,7 @@ def kind(code: int) -> Kind:
     return Kind(found.value)
 
 
+@lru_cache(maxsize=10_000)
 def short(code: int) -> str:
     """Write a unit without the zeros of its missing levels: `310104003000000000` is `"310104003"`."""
     if code == PLATFORM:

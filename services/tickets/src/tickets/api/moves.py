@@ -81,8 +81,8 @@ async def list_similar(
 _HALF_A_PLACE: Final = {
     "in": "query",
     "parameter": "latitude",
-    "detail": "latitude and longitude come together",
-    "detail_zh": "经纬度须同时提供",
+    "detail": "latitude and longitude come together (经纬度须同时提供)",
+    "detail_zh": "内容不符合要求",
 }
 
 
