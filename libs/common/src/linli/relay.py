@@ -41,7 +41,11 @@ _KEEP_LOG_DAYS: Final = 30
 _LOCK: Final = 7105635
 """First key of the advisory locks; the second is the shard."""
 
-_OLDEST: Final = "SELECT shard, min(created_at) AS oldest, count(*) AS events FROM outbox GROUP BY shard"
+_HEAD: Final = 4 * _BATCH
+# By the key, and no more than it can use: what a burst has left behind fills the table until it is vacuumed.
+_OLDEST: Final = """
+    SELECT shard, min(created_at) AS oldest, count(*) AS events
+    FROM (SELECT shard, created_at FROM outbox ORDER BY id LIMIT $1) AS head GROUP BY shard"""
 _TAKE: Final = "SELECT shard FROM unnest($2::integer[]) AS shard WHERE pg_try_advisory_xact_lock($1, shard)"
 _MOVE: Final = """
     WITH moved AS (
@@ -169,7 +173,7 @@ class Relay:
         if tidy:
             # First: after days without it there is no partition of today, and nothing could be moved.
             await connection.execute("SELECT event_log_roll($1)", _KEEP_LOG_DAYS)
-        waiting = await connection.fetch(_OLDEST, timeout=10)
+        waiting = await connection.fetch(_OLDEST, _HEAD, timeout=10)
         self._oldest = min((row["oldest"] for row in waiting), default=None)
         shards = [row["shard"] for row in waiting]
         many = sum(row["events"] for row in waiting) > _BATCH
