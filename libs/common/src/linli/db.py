@@ -151,7 +151,7 @@ def _apply_scope(session: Session, _: SessionTransaction, connection: Connection
 
 def _let_go(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        for name in ("driver", "first", "locks"):
+        for name in ("driver", "first", "later", "locks"):
             session.info.pop(name, None)
 
 

@@ -4,18 +4,22 @@ It works on a connection of the same pool and under the same scope as a session'
 half of what such a write costs, docs/decisions/0009-fewer-round-trips.md
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 import asyncpg
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy.util import await_only
 
 from linli import spans
-from linli.db import Scope, Sessions, beginning, server_of
+from linli.db import Scope, ScopedSession, Sessions, beginning, server_of
 from linli.driver import Driver
+from linli.later import Later
 from linli.statements import begin_span
 
 if TYPE_CHECKING:
@@ -118,6 +122,9 @@ async def fetch(database: Database, statement: str, *values: object) -> Sequence
     """
     if isinstance(database, Direct):
         return await database.fetch(statement, *values)
+    if waiting := database.info.get("later"):
+        before, its_values = waiting.take()
+        await fetch(database, before, *its_values)
     driver: Driver | None = database.info.get("driver")
     if driver is not None and driver.is_in_transaction():
         return await _run(driver, statement, values)
@@ -145,3 +152,45 @@ async def lock_shared(database: Database, space: int, key: int) -> None:
         await fetch(database, lock)
     else:
         database.info["first"] = lock
+
+
+async def later(
+    session: AsyncSession, statement: str, *values: object, rows: frozenset[Hashable] = frozenset()
+) -> None:
+    """Write something by a statement of the driver (`$1`) that gives no rows, at the latest when the transaction ends.
+
+    It goes to the database with what else is written so, before any other statement but a flush of the session. A
+    session without a scope writes at once.
+
+    Args:
+        session: an open transaction.
+        statement: an INSERT, UPDATE or DELETE.
+        values: its values.
+        rows: names of those it changes that may be there already: no two writes of a statement may change the same.
+
+    Raises:
+        DBAPIError: when the database refuses what had to be written before it.
+    """
+    if not isinstance(session.sync_session, ScopedSession):
+        await fetch(session, statement, *values)
+        return
+    waiting: Later = session.info.setdefault("later", Later())
+    if not waiting.takes(rows):
+        before, its_values = waiting.take()
+        await fetch(session, before, *its_values)
+    waiting.add(statement, values, rows)
+
+
+def _write_before(of: Session | ORMExecuteState) -> None:
+    session = of.session if isinstance(of, ORMExecuteState) else of
+    if waiting := session.info.get("later"):
+        statement, values = waiting.take()
+        driver: Driver | None = session.info.get("driver")
+        if driver is not None and driver.is_in_transaction():
+            await_only(_run(driver, statement, values))
+        else:
+            session.connection().exec_driver_sql(statement, tuple(values))
+
+
+event.listen(ScopedSession, "do_orm_execute", _write_before)
+event.listen(ScopedSession, "before_commit", _write_before)

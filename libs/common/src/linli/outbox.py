@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from linli import spans, telemetry
 from linli.cloudevents import headers_of
 from linli.db import ScopedSession
-from linli.direct import Database, Direct, fetch
+from linli.direct import Database, Direct, later
 from linli.events import Event
 
 SHARDS: Final = 8
@@ -25,6 +25,9 @@ _PUT: Final = """
     FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::smallint[], $5::text[], $6::bytea[], $7::text[])
          AS told (event_id, district, aggregate, shard, subject, payload, headers)"""
 
+
+_IN_ORDER: Final = frozenset({"outbox"})
+"""Two inserts of one statement come in any order, and events of a transaction are told in theirs."""
 
 Parcel = tuple[UUID, int, str, int, str, bytes, str]
 """A row of the outbox: event_id, district, aggregate, shard, subject, payload, headers."""
@@ -62,7 +65,8 @@ async def publish_many(session: AsyncSession, events: Iterable[Event]) -> None:
         telemetry.about(unit=events[0].unit, subject=events[0].aggregate)
     # The change itself first: it locks the aggregate, so that numbers in the outbox follow the order of commits.
     await session.flush()
-    await fetch(session, _PUT, *map(list, zip(*(_row(event, context) for event in events), strict=True)))
+    rows = map(list, zip(*(_row(event, context) for event in events), strict=True))
+    await later(session, _PUT, *rows, rows=_IN_ORDER)
     told(session)
 
 

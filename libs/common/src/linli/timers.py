@@ -30,7 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import units
 from linli.db import Scope, Sessions, transaction
-from linli.direct import fetch
+from linli.direct import later
 
 _TIMER: Final = table(
     "timer",
@@ -100,7 +100,8 @@ async def set(  # noqa: A001 called as `timers.set`
         unit: where it belongs.
         due: when each kind of clock runs out.
     """
-    await fetch(session, _SET, units.district(unit), aggregate, unit, [*due], [*due.values()])
+    rows = frozenset((aggregate, kind) for kind in due)
+    await later(session, _SET, units.district(unit), aggregate, unit, [*due], [*due.values()], rows=rows)
 
 
 async def cancel(session: AsyncSession, *, aggregate: UUID, unit: int, kinds: Iterable[str]) -> None:
@@ -112,7 +113,8 @@ async def cancel(session: AsyncSession, *, aggregate: UUID, unit: int, kinds: It
         unit: where it belongs.
         kinds: which of its clocks.
     """
-    await fetch(session, _CANCEL, units.district(unit), aggregate, [*kinds])
+    rows = frozenset((aggregate, kind) for kind in kinds)
+    await later(session, _CANCEL, units.district(unit), aggregate, [kind for _, kind in rows], rows=rows)
 
 
 def overdue(*kinds: str) -> Select[tuple[int, UUID]]:

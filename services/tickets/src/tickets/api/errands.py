@@ -54,6 +54,7 @@ async def list_errands(
         session,
         operations.errands_within(caller.district, within, state, worker),
         key=(Errand.id.desc(),),
+        grid=Errand.unit_grid,
         request=request,
         response=response,
     )

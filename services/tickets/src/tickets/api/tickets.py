@@ -43,6 +43,7 @@ async def list_tickets(
         session,
         operations.tickets_within(caller.district, within, overdue=overdue, **people, **words),
         key=(Ticket.id.desc(),),
+        grid=Ticket.unit_grid,
         request=request,
         response=response,
     )

@@ -67,6 +67,7 @@ async def list_whistles(
         session,
         operations.whistles_within(caller, within, department, state),
         key=(Whistle.id.desc(),),
+        grid=Whistle.unit_grid,
         request=request,
         response=response,
     )

@@ -9,7 +9,7 @@ from sqlalchemy import Select, bindparam, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
-from linli.direct import fetch
+from linli.direct import later
 from linli.events.tickets import TicketAnswered, TicketNoted, TicketWaiting
 from linli.models import uuid7
 from linli.outbox import publish
@@ -156,7 +156,7 @@ async def enter(
     now = datetime.now(UTC)
     whose = (ticket.district, uuid7(), ticket.unit, ticket.id, ticket.reporter)
     what = (ticket.version, move.value, ticket.state, json.dumps(facts) if facts else None, actor, note)
-    await fetch(session, _ENTER, *whose, *what, trace_id(), now)
+    await later(session, _ENTER, *whose, *what, trace_id(), now)
 
 
 _ENTER: Final = (
