@@ -7,7 +7,7 @@ half of what such a write costs, docs/decisions/0009-fewer-round-trips.md
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
 import asyncpg
 from sqlalchemy import event
@@ -17,9 +17,10 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.util import await_only
 
 from linli import spans
-from linli.db import Scope, ScopedSession, Sessions, beginning, server_of
+from linli.db import BY_SCOPE, Scope, ScopedSession, Sessions, beginning, server_of
 from linli.driver import Driver
 from linli.later import Later
+from linli.shards import Server
 from linli.statements import begin_span
 
 if TYPE_CHECKING:
@@ -31,33 +32,39 @@ Row: TypeAlias = Mapping[str, Any]
 class Direct:
     """One transaction: committed at the end of the block, rolled back on any error.
 
+    Args:
+        sessions: the service's.
+        scope: what it sees.
+        server: where, when its scope does not say so.
+
     Attributes:
+        begun: whether anything was done in it yet; before, it holds no connection.
         published: whether it has put events into the outbox, so that the relay is woken when it has committed.
-        locks: which it has taken.
+        locks: which it has taken, or takes when it begins.
+        patience: how long it waits for a lock, as the server's settings say by default.
     """
 
-    def __init__(self, sessions: Sessions, scope: Scope) -> None:
-        self._info = sessions.kw["info"]
-        self._server = server_of(scope, self._info["shards"])
-        # Its statements find rows by their keys, so a plan that was made for one reach is as good for any.
-        self._beginning = beginning(replace(scope, keeps_plans=True))
-        self._begun = False
-        self._pooled: PoolProxiedConnection | None = None
+    def __init__(self, sessions: Sessions, scope: Scope, server: Server = BY_SCOPE) -> None:
+        self.sessions = sessions
+        self.info = sessions.kw["info"]
+        self.scope = scope
+        self.server = server_of(scope, self.info["shards"]) if server == BY_SCOPE else server
+        self.begun = False
         self.published = False
-        self.locks: set[str] = set()
+        self.locks: set[tuple[int, int]] = set()
+        self.patience: str | None = None
+        self._pooled: PoolProxiedConnection | None = None
 
     async def __aenter__(self) -> Self:
-        """Take a connection; the transaction begins with its first statement."""
-        self._pooled = await self._info["engines"][self._server].raw_connection()
+        """Stand ready; the transaction begins with its first statement."""
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         """Commit or roll back, and give the connection back."""
-        assert self._pooled is not None  # noqa: S101 it was entered
+        if self._pooled is None:
+            return
         connection = self._driver
         try:
-            if not self._begun:
-                return
             if kind is not None and not issubclass(kind, Exception):
                 connection.terminate()  # It was cancelled, perhaps within a statement.
                 return
@@ -70,26 +77,37 @@ class Direct:
         finally:
             self._pooled.close()
         if kind is None and self.published:
-            self._info["wake"](self._server)
+            self.info["wake"](self.server)
 
     @property
     def _driver(self) -> Driver:
-        assert self._pooled is not None  # noqa: S101 it was entered
+        assert self._pooled is not None  # noqa: S101 it has begun
         return cast("Driver", self._pooled.driver_connection)
 
-    async def begin_with(self, statement: str) -> None:
-        """Run a statement without values whose rows nobody reads; before the first one it costs no time."""
-        if self._begun:
-            await self._driver.execute(statement)
-        else:
-            self._beginning += f"; {statement}"
+    async def _begin(self) -> None:
+        self.begun = True
+        self._pooled = await self.info["engines"][self.server].raw_connection()
+        # Its statements find rows by their keys, so a plan that was made for one reach is as good for any.
+        begin = [beginning(replace(self.scope, keeps_plans=True))]
+        if self.patience:
+            begin.append(f"SET LOCAL lock_timeout = '{self.patience}'")
+        await self._driver.execute("; ".join([*begin, *(_SHARE % lock for lock in sorted(self.locks))]))
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
         """Run a statement of the driver (`$1`), and give its rows."""
-        if not self._begun:
-            self._begun = True
-            await self._driver.execute(self._beginning)
+        if not self.begun:
+            await self._begin()
         return await _run(self._driver, statement, values)
+
+    async def fetch_many(self, statement: str, values: Sequence[Sequence[object]]) -> Sequence[Row]:
+        """Run a statement that gives one row with each of some values, in one round trip; it makes no span."""
+        if not self.begun:
+            await self._begin()
+        rows: Sequence[Row] = await self._driver.fetchmany(statement, values)
+        return rows
+
+
+_SHARE: Final = "SELECT pg_advisory_xact_lock_shared(%d, %d)"
 
 
 async def _run(driver: Driver, statement: str, values: Sequence[object]) -> Sequence[Row]:
@@ -141,17 +159,14 @@ async def fetchrow(database: Database, statement: str, *values: object) -> Row |
 
 async def lock_shared(database: Database, space: int, key: int) -> None:
     """Take a shared advisory lock until the transaction ends; where it is the first that is done, it costs no time."""
-    lock = f"SELECT pg_advisory_xact_lock_shared({space:d}, {key:d})"
     locks = database.locks if isinstance(database, Direct) else database.info.setdefault("locks", set())
-    if lock in locks:
+    if (space, key) in locks:
         return
-    locks.add(lock)
-    if isinstance(database, Direct):
-        await database.begin_with(lock)
-    elif "driver" in database.info:
-        await fetch(database, lock)
-    else:
-        database.info["first"] = lock
+    locks.add((space, key))
+    if database.begun if isinstance(database, Direct) else "driver" in database.info:
+        await fetch(database, _SHARE % (space, key))
+    elif not isinstance(database, Direct):
+        database.info["first"] = _SHARE % (space, key)
 
 
 async def later(

@@ -10,6 +10,7 @@ open one, the row reads `503, Retry-After: 1`: its caller comes again, and in an
 import hmac
 import json
 import os
+import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,7 +22,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
 from linli.crypto import MasterKeys, NotDecryptable
-from linli.direct import Database, Row, fetchrow
+from linli.direct import Database, Direct, Row, fetchrow
 from linli.problems import KeyInFlight, KeyReused, Unprocessable
 from linli.security import Principal
 
@@ -153,14 +154,19 @@ class IdempotentRoute(APIRoute):
     """A route that records its answer under the request's Idempotency-Key before the transaction commits."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the handler; the transaction is still open when it returns."""
+        """Wrap the handler; a session's transaction is still open when it returns, and a direct one ends here."""
         handler = super().get_route_handler()
 
         async def run(request: Request) -> Response:
-            response = await handler(request)
-            claim = cast("Claim | None", getattr(request.state, "claim", None))
-            if claim is not None:
-                await claim.record(response)
+            try:
+                response = await handler(request)
+                claim = cast("Claim | None", getattr(request.state, "claim", None))
+                if claim is not None:
+                    await claim.record(response)
+            finally:
+                direct = cast("Direct | None", getattr(request.state, "direct", None))
+                if direct is not None:
+                    await direct.__aexit__(*sys.exc_info())
             return response
 
         return run

@@ -15,7 +15,6 @@ from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
@@ -31,6 +30,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from linli import units
+from linli.encoding import Exporter
 from linli.logs import OtlpHandler, log_as_json
 from linli.requests import Requests
 from linli.settings import Settings
@@ -140,7 +140,7 @@ def _record(service: str, settings: Settings) -> None:
         # From threads of their own, out of queues that drop what they can't hold.
         traces.add_span_processor(
             BatchSpanProcessor(
-                OTLPSpanExporter(timeout=_DELIVER_WITHIN), max_queue_size=_QUEUE, schedule_delay_millis=_FLUSH_EVERY_MS
+                Exporter(timeout=_DELIVER_WITHIN), max_queue_size=_QUEUE, schedule_delay_millis=_FLUSH_EVERY_MS
             )
         )
         lines = LoggerProvider(resource, shutdown_on_exit=False)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 
-from linli import outbox, units
+from linli import outbox, together, units
 from linli.direct import Database, Row, fetch
 from linli.events.tickets import TicketOpened
 from linli.models import uuid7
@@ -57,6 +57,7 @@ _TAKE_IN: Final = f"""
     WITH rules AS MATERIALIZED (
         SELECT (SELECT revision FROM district_rules WHERE district = $1) IS NOT DISTINCT FROM $25::uuid AS current,
                EXISTS (SELECT FROM known_unit WHERE district = $1 AND unit = $3 AND active) AS known
+        FROM {together.reaching(37)}
     ), opened AS (
         INSERT INTO ticket ({", ".join(_COLUMNS)})
         SELECT {", ".join(f"${number}" for number in range(1, 25))} FROM rules WHERE current AND known
@@ -253,7 +254,7 @@ async def _keep(database: Database, report: Report, revision: UUID | None) -> Ro
     entry = (uuid7(), Move.OPEN.value, trace_id())
     values = (*report.row(), revision, *entry, _CLOCK_NAMES, *outbox.parcel(opened))
     try:
-        (kept,) = await fetch(database, _TAKE_IN, *values)
+        kept = await together.write(database, _TAKE_IN, *values, waits=report.reference is not None)
     except IntegrityError as error:
         if "uq_ticket_reference" in str(error.orig):
             raise ReferenceTaken(source=report.source, reference=report.reference) from error

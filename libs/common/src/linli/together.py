@@ -1,0 +1,174 @@
+"""Writes that come at the same time (合并提交): they share a transaction, and each has an answer of its own.
+
+While one transaction is under way, those who come meanwhile wait for it and take the next one together; who comes alone
+waits for nobody. Each says how far it reaches itself, so that they may be of many people and districts, and the database
+holds each to its own. When anything goes wrong, nothing is kept and each tries again alone: what is wrong with one is
+no matter of the others. docs/decisions/0011-commits-that-are-shared.md
+"""
+
+import asyncio
+import os
+import contextvars
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from linli import spans
+from linli.db import Scope, Sessions
+from linli.direct import Database, Direct, Row, fetch
+from linli.problems import Unavailable
+from linli.shards import Server
+from linli.statements import begin_span
+
+_AT_ONCE: Final = 32
+"""Writes in a transaction at most."""
+_COMPANY: Final = int(os.environ.get("COMPANY", "8"))
+_SERVED: Final = int(os.environ.get("SERVED", "2"))
+_WAITING: Final = 1_000
+_PATIENCE: Final = 5.0
+_BRIEFLY: Final = "50ms"
+"""How long a shared transaction waits for a lock: nobody waits with another for what that one must wait for."""
+_ALONE: Final = (None, None, None, None)
+
+Lock = tuple[int, int]
+_Which = tuple[Server, str, str]
+"""Server, role and statement: what writes must have in common."""
+
+
+def reaching(first: int) -> str:
+    """Write what the statement of such a write selects from before all else: it sets how far it reaches.
+
+    Args:
+        first: number of the first of the four values that `write` adds to its own.
+    """
+    names = ("lo", "hi", "grids", "person")
+    settings = (
+        f"set_config('app.{name}', coalesce(${first + n}, current_setting('app.{name}')), true)"
+        for n, name in enumerate(names)
+    )
+    return f"(SELECT {', '.join(settings)}) AS reach"
+
+
+async def write(database: Database, statement: str, *values: object, waits: bool = False) -> Row:
+    """Run a statement that gives one row; before anything else was done, in a transaction that others share.
+
+    That is committed when this returns, whatever becomes of the caller's own.
+
+    Args:
+        database: where; a transaction that has begun is the one in which it is done.
+        statement: of the driver (`$1`), which selects from `reaching` before all else.
+        values: its values but for the last four.
+        waits: whether it may have to wait for what somebody else is writing: then others don't wait with it.
+
+    Raises:
+        DBAPIError: when the database refuses it.
+        Unavailable: 503, when too many wait already, or it has waited too long.
+    """
+    if isinstance(database, Direct) and not database.begun and not waits:
+        lines: Lines = database.info.setdefault("lines", Lines(database.sessions))
+        row = await lines.write(database, statement, values)
+        if row is not None:
+            return row
+    (row,) = await fetch(database, statement, *values, *_ALONE)
+    return row
+
+
+@dataclass(slots=True)
+class _Write:
+    values: Sequence[object]
+    locks: set[Lock]
+    since: float
+    done: asyncio.Future[tuple[Row | None, int]]
+
+
+@dataclass(slots=True)
+class _Line:
+    waiting: deque[_Write] = field(default_factory=deque)
+    served: int = 0
+
+
+class Lines:
+    """Who waits for which transaction; a line is there while somebody stands in it."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._lines: dict[_Which, _Line] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def write(self, direct: Direct, statement: str, values: Sequence[object]) -> Row | None:
+        """Have a statement run with others; None when it is to be run alone, of which nothing was kept.
+
+        Raises:
+            Unavailable: 503, when too many wait already, or it has waited too long.
+        """
+        scope = direct.scope
+        reach = (str(scope.lo), str(scope.hi), f"{{{','.join(map(str, scope.grids))}}}", str(scope.person))
+        one = _Write((*values, *reach), direct.locks, time.monotonic(), asyncio.get_running_loop().create_future())
+        span = begin_span(statement)
+        try:
+            self._stand((direct.server, scope.role, statement), one)
+            row, together = await one.done
+            if span:
+                span.set_attribute("db.operation.batch.size", together)
+                if row is None:
+                    spans.failed(span, "Alone")
+        finally:
+            if span:
+                span.end()
+        return row
+
+    def _stand(self, which: _Which, one: _Write) -> None:
+        line = self._lines.get(which)
+        if line is None:
+            line = self._lines[which] = _Line()
+        elif len(line.waiting) >= _WAITING:
+            raise Unavailable
+        line.waiting.append(one)
+        if not line.served or (line.served < _SERVED and len(line.waiting) >= _COMPANY):
+            line.served += 1
+            # In no request's context: it is no more part of the first one's trace than of the others'.
+            task = asyncio.get_running_loop().create_task(self._serve(which, line), context=contextvars.Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, which: _Which, line: "_Line") -> None:
+        try:
+            while line.waiting:
+                late = time.monotonic() - _PATIENCE
+                some = [line.waiting.popleft() for _ in range(min(len(line.waiting), _AT_ONCE))]
+                for one in some:
+                    if one.since < late and not one.done.done():
+                        one.done.set_exception(Unavailable())
+                if some := [one for one in some if not one.done.done()]:
+                    await self._keep(which, some)
+        finally:
+            line.served -= 1
+            if not line.served:
+                del self._lines[which]
+                for one in line.waiting:  # only when this is cancelled
+                    one.done.cancel()
+
+    async def _keep(self, which: _Which, writes: list[_Write]) -> None:
+        server, role, statement = which
+        asked = False
+        try:
+            # It reaches to nothing before its statements say so.
+            async with Direct(self._sessions, Scope(role, 1, 0), server) as direct:
+                direct.locks = {lock for one in writes for lock in one.locks}
+                direct.patience = _BRIEFLY
+                rows = await direct.fetch_many(statement, [one.values for one in writes])
+                direct.published = asked = True
+        except Exception as error:  # noqa: BLE001 whatever it is, each waiter hears of it
+            for one in writes:
+                if one.done.done():
+                    continue
+                if asked:  # to commit, so nobody knows whether it has: to try again could do it twice
+                    one.done.set_exception(error)
+                else:
+                    one.done.set_result((None, len(writes)))
+        else:
+            for one, row in zip(writes, rows, strict=True):
+                if not one.done.done():
+                    one.done.set_result((row, len(writes)))
