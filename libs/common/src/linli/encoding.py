@@ -6,11 +6,10 @@ each are kept here, and a span's own are read from them: docs/decisions/0008-spa
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, SpanFlags
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Encoded
@@ -19,6 +18,9 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.util.types import AttributeValue
 
 from linli.spans import Work
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 _KEPT: Final = 4096
 """Attributes whose bytes are kept."""
@@ -65,7 +67,8 @@ def encode(spans: Sequence[ReadableSpan]) -> bytes:
         if status.description:
             encoded.status.message = status.description
         encoded.MergeFromString(b"".join([_attribute(*said) for said in (span.attributes or {}).items()]))
-    return request.SerializeToString()
+    written: bytes = request.SerializeToString()
+    return written
 
 
 @lru_cache(_KEPT, typed=True)
@@ -74,6 +77,7 @@ def _attribute(key: str, value: AttributeValue) -> bytes:
 
     https://protobuf.dev/programming-guides/encoding/#last-one-wins
     """
-    said = AnyValue(**{_TYPES[type(value)]: value})
+    said = AnyValue()
+    setattr(said, _TYPES[type(value)], value)
     encoded: bytes = Encoded(attributes=[KeyValue(key=key, value=said)]).SerializeToString()
     return encoded

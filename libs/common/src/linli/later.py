@@ -49,8 +49,11 @@ class Later:
 def _together(statements: tuple[str, ...], counts: tuple[int, ...]) -> str:
     if len(statements) == 1:
         return statements[0]
-    parts, before = [], 0
-    for number, (statement, count) in enumerate(zip(statements, counts, strict=True)):
-        parts.append(f"part{number} AS ({_PLACE.sub(lambda place, by=before: f'${int(place[1]) + by}', statement)})")
-        before += count
+    parts = [
+        f"part{number} AS ({_moved(statement, sum(counts[:number]))})" for number, statement in enumerate(statements)
+    ]
     return f"WITH {', '.join(parts)} SELECT"
+
+
+def _moved(statement: str, by: int) -> str:
+    return _PLACE.sub(lambda place: f"${int(place[1]) + by}", statement)

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -41,6 +41,15 @@ def parcel(event: Event) -> Parcel:
     return _row(event, context)
 
 
+def parcels(events: Sequence[Event]) -> list[list[object]]:
+    """Give events as columns of the outbox, in the order of a parcel's; at least one event."""
+    context: dict[str, str] = {}
+    spans.inject(context)
+    if len(events) == 1:
+        telemetry.about(unit=events[0].unit, subject=events[0].aggregate)
+    return [list(column) for column in zip(*(_row(event, context) for event in events), strict=True)]
+
+
 def told(database: Database) -> None:
     """Have the relay woken when this transaction has committed."""
     if isinstance(database, Direct):
@@ -56,17 +65,12 @@ async def publish(session: AsyncSession, event: Event) -> None:
 
 async def publish_many(session: AsyncSession, events: Iterable[Event]) -> None:
     """Tell of many things at once, as imports do; in one round trip."""
-    context: dict[str, str] = {}
-    spans.inject(context)
     events = list(events)
     if not events:
         return
-    if len(events) == 1:
-        telemetry.about(unit=events[0].unit, subject=events[0].aggregate)
     # The change itself first: it locks the aggregate, so that numbers in the outbox follow the order of commits.
     await session.flush()
-    rows = map(list, zip(*(_row(event, context) for event in events), strict=True))
-    await later(session, _PUT, *rows, rows=_IN_ORDER)
+    await later(session, _PUT, *parcels(events), rows=_IN_ORDER)
     told(session)
 
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
@@ -17,6 +17,7 @@ from sqlalchemy.sql.operators import desc_op
 from linli.problems import BadRequest
 
 LIMIT = 200
+_Key: TypeAlias = Sequence[ColumnElement[Any] | QueryableAttribute[Any]]
 _HALF = 2**63
 
 
@@ -42,12 +43,12 @@ class Page:
         self.limit = limit
         self.cursor = cursor
 
-    async def of(
+    async def of(  # noqa: PLR0913 what a list is
         self,
         session: AsyncSession | Sequence[AsyncSession],
         statement: Select[Any],
         *,
-        key: Sequence[ColumnElement[Any] | QueryableAttribute[Any]],
+        key: _Key,
         request: Request,
         response: Response,
         grid: QueryableAttribute[int] | None = None,
@@ -80,10 +81,11 @@ class Page:
             row = tuple_(*columns)
             statement = statement.where(row < after if descending else row > after)
         sessions = [session] if isinstance(session, AsyncSession) else session
-        statement = statement.order_by(*key).limit(self.limit + 1)
+        page: Executable = statement.order_by(*key).limit(self.limit + 1)
         if grid is not None and (grids := sessions[0].info["scope"].grids):
-            statement = self._of_grids(statement, grid, grids, [(str(name), descending) for name in names])
-        rows = [row for one in sessions for row in await one.scalars(statement)]
+            pages = [statement.where(grid == one).order_by(*key).limit(self.limit + 1) for one in grids]
+            page = pages[0] if len(pages) == 1 else _merged(pages, grid, key=key, limit=self.limit + 1)
+        rows = [row for one in sessions for row in await one.scalars(page)]
         if len(sessions) > 1:
             rows.sort(key=lambda row: [getattr(row, str(name)) for name in names], reverse=descending)
         if len(rows) <= self.limit:
@@ -95,22 +97,6 @@ class Page:
         response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
         return rows, following
 
-    def _of_grids(
-        self,
-        statement: Select[Any],
-        grid: QueryableAttribute[int],
-        grids: Sequence[int],
-        order: Sequence[tuple[str, bool]],
-    ) -> Executable:
-        """Take the page from each grid's own: of many at once the database knows no order."""
-        pages = [statement.where(grid == one) for one in grids]
-        if len(pages) == 1:
-            return pages[0]
-        together = union_all(*pages)
-        columns = [(together.selected_columns[name], descending) for name, descending in order]
-        together = together.order_by(*(column.desc() if descending else column for column, descending in columns))
-        return select(grid.class_).from_statement(together.limit(self.limit + 1))
-
     @staticmethod
     def _read(cursor: str, filters: str, kinds: list[type]) -> list[object]:
         try:
@@ -121,6 +107,18 @@ class Page:
         if bound_to != filters:
             raise BadRequest(reason="the cursor belongs to another list or filter (游标与筛选条件不符)")
         return found
+
+
+def _merged(pages: Sequence[Select[Any]], of: QueryableAttribute[Any], *, key: _Key, limit: int) -> Executable:
+    """Take a page from pages of the entity that an attribute belongs to, each in the order of the key."""
+    together = union_all(*pages)
+    order = [
+        together.selected_columns[str(part.element.key)].desc()
+        if isinstance(part, UnaryExpression)
+        else together.selected_columns[str(part.key)]
+        for part in key
+    ]
+    return select(of.class_).from_statement(together.order_by(*order).limit(limit))
 
 
 # Asynchronous, though it waits for nothing: FastAPI would hand a class, which is not, to a thread for each request.

@@ -1,21 +1,19 @@
 """Writes that come at the same time (合并提交): they share a transaction, and each has an answer of its own.
 
 While one transaction is under way, those who come meanwhile wait for it and take the next one together; who comes alone
-waits for nobody. Each says how far it reaches itself, so that they may be of many people and districts, and the database
+waits for nobody. Each says how far it reaches itself, so they may be of many people and districts, and the database
 holds each to its own. When anything goes wrong, nothing is kept and each tries again alone: what is wrong with one is
 no matter of the others. docs/decisions/0011-commits-that-are-shared.md
 """
 
 import asyncio
-import os
 import contextvars
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from linli import spans
 from linli.db import Scope, Sessions
 from linli.direct import Database, Direct, Row, fetch
 from linli.problems import Unavailable
@@ -24,8 +22,6 @@ from linli.statements import begin_span
 
 _AT_ONCE: Final = 32
 """Writes in a transaction at most."""
-_COMPANY: Final = int(os.environ.get("COMPANY", "8"))
-_SERVED: Final = int(os.environ.get("SERVED", "2"))
 _WAITING: Final = 1_000
 _PATIENCE: Final = 5.0
 _BRIEFLY: Final = "50ms"
@@ -83,18 +79,12 @@ class _Write:
     done: asyncio.Future[tuple[Row | None, int]]
 
 
-@dataclass(slots=True)
-class _Line:
-    waiting: deque[_Write] = field(default_factory=deque)
-    served: int = 0
-
-
 class Lines:
     """Who waits for which transaction; a line is there while somebody stands in it."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._lines: dict[_Which, _Line] = {}
+        self._waiting: dict[_Which, deque[_Write]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def write(self, direct: Direct, statement: str, values: Sequence[object]) -> Row | None:
@@ -112,43 +102,39 @@ class Lines:
             row, together = await one.done
             if span:
                 span.set_attribute("db.operation.batch.size", together)
-                if row is None:
-                    spans.failed(span, "Alone")
         finally:
             if span:
                 span.end()
         return row
 
     def _stand(self, which: _Which, one: _Write) -> None:
-        line = self._lines.get(which)
+        line = self._waiting.get(which)
         if line is None:
-            line = self._lines[which] = _Line()
-        elif len(line.waiting) >= _WAITING:
-            raise Unavailable
-        line.waiting.append(one)
-        if not line.served or (line.served < _SERVED and len(line.waiting) >= _COMPANY):
-            line.served += 1
+            self._waiting[which] = deque([one])
             # In no request's context: it is no more part of the first one's trace than of the others'.
-            task = asyncio.get_running_loop().create_task(self._serve(which, line), context=contextvars.Context())
+            task = asyncio.get_running_loop().create_task(self._serve(which), context=contextvars.Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+        elif len(line) < _WAITING:
+            line.append(one)
+        else:
+            raise Unavailable
 
-    async def _serve(self, which: _Which, line: "_Line") -> None:
+    async def _serve(self, which: _Which) -> None:
+        line = self._waiting[which]
         try:
-            while line.waiting:
+            while line:
                 late = time.monotonic() - _PATIENCE
-                some = [line.waiting.popleft() for _ in range(min(len(line.waiting), _AT_ONCE))]
+                some = [line.popleft() for _ in range(min(len(line), _AT_ONCE))]
                 for one in some:
                     if one.since < late and not one.done.done():
                         one.done.set_exception(Unavailable())
                 if some := [one for one in some if not one.done.done()]:
                     await self._keep(which, some)
         finally:
-            line.served -= 1
-            if not line.served:
-                del self._lines[which]
-                for one in line.waiting:  # only when this is cancelled
-                    one.done.cancel()
+            del self._waiting[which]
+            for one in line:  # only when this is cancelled
+                one.done.cancel()
 
     async def _keep(self, which: _Which, writes: list[_Write]) -> None:
         server, role, statement = which

@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from linli import outbox
 from linli.direct import fetch
 from linli.events import Event
 from linli.events.notifications import PersonNotified
-from linli.outbox import publish_many
 from linli.problems import NotFound
 from linli.telemetry import trace_id
 from notifications.models import Kind, Notification
@@ -20,14 +20,20 @@ from notifications.models import Kind, Notification
 _SAYABLE: Final = Notification.kind.in_([kind.value for kind in Kind])
 """What there are words for: a newer version, beside this one during an upgrade, may have put more into inboxes."""
 
-# For the driver: each event puts some there.
-_TELL: Final = (
-    "INSERT INTO notification"
-    " (district, id, unit, recipient, kind, subject, params, event_id, trace_id, occurred_at, version)"
-    " SELECT $1, id, $2, recipient, kind, $3, $4, $5, $6, $7, 1"
-    " FROM unnest($8::uuid[], $9::uuid[], $10::text[]) AS told (id, recipient, kind)"
-    " ON CONFLICT (district, event_id, recipient) DO NOTHING RETURNING id, recipient, kind"
-)
+# For the driver: each event puts some there, and tells of those that were not there before.
+_TELL: Final = """
+    WITH told AS (
+        INSERT INTO notification
+               (district, id, unit, recipient, kind, subject, params, event_id, trace_id, occurred_at, version)
+        SELECT $1, id, $2, recipient, kind, $3, $4, $5, $6, $7, 1
+        FROM unnest($8::uuid[], $9::uuid[], $10::text[]) AS told (id, recipient, kind)
+        ON CONFLICT (district, event_id, recipient) DO NOTHING RETURNING id
+    )
+    INSERT INTO outbox (event_id, district, aggregate, shard, subject, payload, headers)
+    SELECT event_id, district, aggregate, shard, parcel.subject, payload, headers::jsonb
+    FROM unnest($8::uuid[], $11::uuid[], $12::integer[], $13::text[], $14::smallint[], $15::text[], $16::bytea[],
+                $17::text[]) AS parcel (id, event_id, district, aggregate, shard, subject, payload, headers)
+    JOIN told USING (id)"""
 
 _RANDOM_BITS: Final = 54
 """Of a UUID of version 7; those before say when it was made."""
@@ -45,20 +51,16 @@ async def notify(
         recipients: who is told, and as what.
         params: ids, codes, numbers and times that the words mention; never personal data.
     """
+    if not recipients:
+        return
     what = (event.district, event.unit, subject, json.dumps(params), event.id, trace_id(), event.occurred_at)
     ids, kinds = [_after(event.id) for _ in recipients], [kind.value for kind in recipients.values()]
     told = [
-        PersonNotified(
-            notification=row["id"],
-            unit=event.unit,
-            sequence=1,
-            recipient=row["recipient"],
-            kind=row["kind"],
-            cause=event.id,
-        )
-        for row in await fetch(session, _TELL, *what, ids, [*recipients], kinds)
+        PersonNotified(notification=one, unit=event.unit, sequence=1, recipient=recipient, kind=kind, cause=event.id)
+        for one, recipient, kind in zip(ids, recipients, kinds, strict=True)
     ]
-    await publish_many(session, told)
+    await fetch(session, _TELL, *what, ids, [*recipients], kinds, *outbox.parcels(told))
+    outbox.told(session)
 
 
 async def tell(  # noqa: PLR0913 who is told, of what, and as what

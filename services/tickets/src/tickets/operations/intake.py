@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 
 from linli import outbox, together, units
-from linli.direct import Database, Row, fetch
+from linli.direct import Database, Row
 from linli.events.tickets import TicketOpened
 from linli.models import uuid7
 from linli.problems import Conflict, Forbidden, UnknownUnit, Unprocessable

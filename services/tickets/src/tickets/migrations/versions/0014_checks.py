@@ -4,8 +4,6 @@ PostgreSQL reads the text of each CHECK anew for each statement that writes; a f
 docs/decisions/0012-one-check-for-a-busy-table.md
 """
 
-from alembic import op
-
 from linli import migrate
 
 revision = "0014"
