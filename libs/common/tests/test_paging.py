@@ -24,11 +24,11 @@ async def shelf(stage: Stage) -> AsyncIterator[Running]:
         yield running
 
 
-async def fill(shelf: Running, *ages: int, title: str = "x") -> None:
+async def fill(shelf: Running, *ages: int, title: str = "x", unit: int = 310104003000000000) -> None:
     await shelf.database.executemany(
         "INSERT INTO book (district, id, unit, title, number, added_at, owner, version)"
-        " VALUES (310104, $1, 310104003000000000, $2, $3, timestamptz 'epoch' - make_interval(secs => $4), $1, 1)",
-        [(uuid4(), title, uuid4().int >> 76, age) for age in ages],
+        " VALUES (310104, $1, $5, $2, $3, timestamptz 'epoch' - make_interval(secs => $4), $1, 1)",
+        [(uuid4(), title, uuid4().int >> 76, age, unit) for age in ages],
     )
 
 
@@ -84,6 +84,22 @@ async def test_lists_are_in_order_of_their_key(shelf: Running) -> None:
     wanted = await shelf.database.fetch("SELECT id FROM book ORDER BY added_at DESC, id DESC")
     pages = [page async for page in walk(shelf.client("street_admin"), limit=2)]
     assert pages == [[str(row["id"]) for row in wanted[at : at + 2]] for at in (0, 2)]
+
+
+@pytest.mark.parametrize("grids", [1, 2, 4])
+@pytest.mark.parametrize("path", ["books", "titles"])
+async def test_a_grid_workers_list_is_one_of_all_of_his_grids(shelf: Running, path: str, grids: int) -> None:
+    await shelf.database.execute("DELETE FROM book")
+    codes = [f"31010400300100{number}" for number in range(1, 6)]
+    await shelf.know_units(*codes)
+    for number, code in enumerate(codes):
+        await fill(shelf, *range(number, 12, 2), title=str(number % 2), unit=int(code) * 1000)
+    order = {"books": "added_at DESC, id DESC", "titles": "title, number"}[path]
+    mine = "SELECT id FROM book WHERE unit_grid / 1000 = ANY ($1::bigint[]) ORDER BY " + order
+    wanted = await shelf.database.fetch(mine, list(map(int, codes[:grids])))
+    worker = shelf.client("grid_worker", codes[0], grids=codes[:grids])
+    pages = [page async for page in walk(worker, f"/shelf/v1/{path}", limit=4)]
+    assert [id_ for page in pages for id_ in page] == [str(row["id"]) for row in wanted]
 
 
 async def test_text_and_numbers_are_keys_too(shelf: Running) -> None:

@@ -82,18 +82,16 @@ async def list_books(  # noqa: PLR0917 what a request carries
     """List books, newest first."""
     query = select(Book).where(Book.title == title) if title else select(Book)
     query = query.where(Book.number == number) if number else query
-    rows, following = await page.of(
-        session, query, key=(Book.added_at.desc(), Book.id.desc()), request=request, response=response
-    )
+    key, grid = (Book.added_at.desc(), Book.id.desc()), Book.unit_grid
+    rows, following = await page.of(session, query, key=key, grid=grid, request=request, response=response)
     return Paged(items=[BookOut.model_validate(row) for row in rows], next=following)
 
 
 @router.get("/titles", dependencies=[require("tickets.read")])
 async def list_titles(session: Transaction, page: Paging, request: Request, response: Response) -> Paged[BookOut]:
     """List books by title and number."""
-    rows, following = await page.of(
-        session, select(Book), key=(Book.title, Book.number), request=request, response=response
-    )
+    key, grid = (Book.title, Book.number), Book.unit_grid
+    rows, following = await page.of(session, select(Book), key=key, grid=grid, request=request, response=response)
     return Paged(items=[BookOut.model_validate(row) for row in rows], next=following)
 
 
