@@ -1,4 +1,4 @@
-"""Writes that nobody reads: they go as one statement, are seen by all that comes after, and are kept or lost with it."""
+"""Writes that nobody reads: they go as one statement, are seen by what comes after, and kept or lost with it."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from libs.common.tests.shelf.app import Book, create_app
-from sqlalchemy import func, select, text
+from sqlalchemy import TextClause, func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
@@ -51,6 +51,14 @@ async def add(session: AsyncSession, unit: int = HERE, book: UUID | None = None)
     return one
 
 
+async def add_all(shelf: Running, *books: tuple[UUID, int], first: TextClause | None = None) -> None:
+    async with transaction(shelf.app.state.sessions, STREET) as session:
+        if first is not None:
+            await session.execute(first)
+        for book, unit in books:
+            await add(session, unit, book)
+
+
 async def titles(shelf: Running, *books: UUID) -> list[str]:
     rows = await shelf.database.fetch("SELECT title FROM book WHERE id = ANY ($1)", books)
     return [row["title"] for row in rows]
@@ -83,9 +91,7 @@ async def test_it_is_written_within_the_scope_in_which_it_was_said(shelf: Runnin
         await session.execute(narrower)
     assert await titles(shelf, one) == ["x"]
     with pytest.raises(DBAPIError, match="row-level security"):
-        async with transaction(shelf.app.state.sessions, STREET) as session:
-            await session.execute(narrower)
-            await add(session)
+        await add_all(shelf, (uuid4(), HERE), first=narrower)
 
 
 async def test_two_changes_of_a_row_are_made_one_after_the_other(shelf: Running, sent: list[str]) -> None:
@@ -99,28 +105,27 @@ async def test_two_changes_of_a_row_are_made_one_after_the_other(shelf: Running,
 
 
 async def test_what_is_refused_leaves_nothing(shelf: Running) -> None:
-    async with transaction(shelf.app.state.sessions, STREET) as session:
-        one = await add(session)
-    kept = uuid4()
+    known, kept = uuid4(), uuid4()
+    await add_all(shelf, (known, HERE))
     with pytest.raises(IntegrityError):
-        async with transaction(shelf.app.state.sessions, STREET) as session:
-            await add(session, book=kept)
-            await add(session, book=one)
+        await add_all(shelf, (kept, HERE), (known, HERE))
     with pytest.raises(DBAPIError, match="row-level security"):
-        async with transaction(shelf.app.state.sessions, STREET) as session:
-            await add(session, book=kept)
-            await add(session, unit=ELSEWHERE)
+        await add_all(shelf, (kept, HERE), (uuid4(), ELSEWHERE))
     assert await titles(shelf, kept) == []
     assert shelf.app.state.engines[None].pool.checkedout() == 0
 
 
+async def lose(session: AsyncSession, book: UUID) -> None:
+    async with session.begin():
+        await add(session, book=book)
+        raise ZeroDivisionError
+
+
 async def test_what_waits_is_lost_with_its_transaction(shelf: Running) -> None:
-    session = shelf.app.state.sessions(info={"scope": STREET})
-    async with session:
+    lost = uuid4()
+    async with shelf.app.state.sessions(info={"scope": STREET}) as session:
         with pytest.raises(ZeroDivisionError):
-            async with session.begin():
-                lost = await add(session)
-                raise ZeroDivisionError
+            await lose(session, lost)
         async with session.begin():
             kept = await add(session)
     assert await titles(shelf, lost, kept) == ["x"]

@@ -95,7 +95,7 @@ async def test_a_grid_workers_list_is_one_of_all_of_his_grids(shelf: Running, pa
     for number, code in enumerate(codes):
         await fill(shelf, *range(number, 12, 2), title=str(number % 2), unit=int(code) * 1000)
     order = {"books": "added_at DESC, id DESC", "titles": "title, number"}[path]
-    mine = "SELECT id FROM book WHERE unit_grid / 1000 = ANY ($1::bigint[]) ORDER BY " + order
+    mine = f"SELECT id FROM book WHERE unit_grid / 1000 = ANY ($1::bigint[]) ORDER BY {order}"  # noqa: S608 constants
     wanted = await shelf.database.fetch(mine, list(map(int, codes[:grids])))
     worker = shelf.client("grid_worker", codes[0], grids=codes[:grids])
     pages = [page async for page in walk(worker, f"/shelf/v1/{path}", limit=4)]

@@ -99,16 +99,19 @@ async def test_what_is_wrong_with_one_is_no_matter_of_the_others(shelf: Running)
     assert len(await owners(shelf, *good, twice, in_anothers_name, out_of_reach)) == 13
 
 
+async def begin_put_and_fail(shelf: Running, one: Report) -> None:
+    async with Direct(shelf.app.state.sessions, Scope.of_person(one.person, HERE // 10**12)) as direct:
+        await direct.fetch("SELECT 1 AS one")
+        await together.write(direct, ADD, *one.values)
+        raise ZeroDivisionError
+
+
 async def test_in_a_transaction_that_has_begun_it_is_part_of_that(shelf: Running) -> None:
     one = Report()
-    scope = Scope.of_person(one.person, HERE // 10**12)
     with pytest.raises(ZeroDivisionError):
-        async with Direct(shelf.app.state.sessions, scope) as direct:
-            await direct.fetch("SELECT 1 AS one")
-            await together.write(direct, ADD, *one.values)
-            raise ZeroDivisionError
+        await begin_put_and_fail(shelf, one)
     assert not await owners(shelf, one)
-    async with transaction(shelf.app.state.sessions, scope) as session:
+    async with transaction(shelf.app.state.sessions, Scope.of_person(one.person, HERE // 10**12)) as session:
         await together.write(session, ADD, *one.values)
         assert not await owners(shelf, one)
     assert await owners(shelf, one)

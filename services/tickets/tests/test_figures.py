@@ -204,8 +204,12 @@ async def test_figures_are_counted_for_the_first_time_when_somebody_asks(
         return (await client.get("/tickets/v1/figures")).status_code == 200
 
     await eventually(counted_)
-    (clock,) = await tickets.database.fetch("SELECT * FROM timer WHERE kind = 'figures'")
-    assert clock["due_at"] > datetime.now(UTC)
+
+    async def ahead() -> bool:  # whoever asked while it was counted has set a clock for it once more, which runs out
+        clocks_ = await tickets.database.fetch("SELECT due_at FROM timer WHERE kind = 'figures'")
+        return len(clocks_) == 1 and clocks_[0]["due_at"] > datetime.now(UTC)
+
+    await eventually(ahead)
 
 
 @pytest.mark.parametrize("kept", [False, True], ids=["counted when asked", "counted in the night"])

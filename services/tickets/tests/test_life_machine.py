@@ -15,13 +15,13 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, STREET, employ
 from services.tickets.tests.test_moves import legal
 
 from linli import clockwork
 from linli.testing import Running
+from linli.testing.machines import walk
 from tickets import clocks
 from tickets.models.moves import Clock, Level, Move, State
 
@@ -222,8 +222,7 @@ async def test_no_walk_leads_a_ticket_out_of_its_life(tickets: Running) -> None:
         suppress_health_check=list(HealthCheck),
         derandomize=True,
     )
-    # It walks in a thread of its own, and what it does happens here.
-    await asyncio.to_thread(run_state_machine_as_test, Life, settings=bounds)
+    await walk(Life, bounds)
     # It has been everywhere; each move for itself is tested in test_moves.py.
     been = {row["state"] for row in await tickets.database.fetch("SELECT DISTINCT state FROM ticket_entry")}
     assert been == set(State)

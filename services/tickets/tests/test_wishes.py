@@ -10,12 +10,13 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from services.tickets.tests.conftest import COMMUNITY, FOREIGN, GRID, MICRO, SIBLING, STREET
 
 from linli import clockwork
 from linli.db import NOBODY
 from linli.testing import Running, eventually
+from linli.testing.machines import walk
 from tickets import clocks
 from tickets.calendar import ZONE
 from tickets.models.wishes import WISH_MOVES, WishMove, WishState
@@ -310,5 +311,5 @@ async def test_a_wish_is_always_in_one_legal_state_whatever_is_tried(
         suppress_health_check=[HealthCheck.too_slow],
     )
     Life.tickets, Life.loop, Life.seen = tickets, asyncio.get_running_loop(), set()
-    await asyncio.to_thread(run_state_machine_as_test, Life, settings=few)
+    await walk(Life, few)
     assert Life.seen == {state.value for state in WishState}, "every state was reached"
