@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, SpanFlags
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, SpanFlags, Status
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Encoded
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from linli.spans import Work
@@ -53,22 +54,30 @@ def encode(spans: Sequence[ReadableSpan]) -> bytes:
         encoded = scope.spans.add(
             trace_id=context.trace_id.to_bytes(16, "big"),
             span_id=context.span_id.to_bytes(8, "big"),
-            name=span.name,
-            kind=span.kind.value + 1,
+            parent_span_id=parent.span_id.to_bytes(8, "big") if parent is not None else b"",
             start_time_unix_nano=span.start_time,
             end_time_unix_nano=span.end_time,
-            flags=_REMOTE if parent is not None and parent.is_remote else _LOCAL,
         )
-        if parent is not None:
-            encoded.parent_span_id = parent.span_id.to_bytes(8, "big")
+        remote = parent is not None and parent.is_remote
+        said = [_attribute(*said) for said in (span.attributes or {}).items()]
+        kind = _kind(span.name, span.kind, status.status_code, status.description, remote=remote)
+        encoded.MergeFromString(b"".join([kind, *said]))
         if context.trace_state:
             encoded.trace_state = context.trace_state.to_header()
-        encoded.status.code = status.status_code.value
-        if status.description:
-            encoded.status.message = status.description
-        encoded.MergeFromString(b"".join([_attribute(*said) for said in (span.attributes or {}).items()]))
     written: bytes = request.SerializeToString()
     return written
+
+
+@lru_cache(_KEPT)
+def _kind(name: str, kind: SpanKind, code: StatusCode, description: str | None, *, remote: bool) -> bytes:
+    """Write what spans of one kind have in common, as `_attribute` does."""
+    encoded: bytes = Encoded(
+        name=name,
+        kind=kind.value + 1,
+        flags=_REMOTE if remote else _LOCAL,
+        status=Status(code=code.value, message=description),
+    ).SerializeToString()
+    return encoded
 
 
 @lru_cache(_KEPT, typed=True)

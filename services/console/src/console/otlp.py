@@ -225,14 +225,11 @@ def _dict(pairs: Iterable[KeyValue]) -> dict[str, Any]:
             break
         if len(key) > _NAME or "\0" in key:
             key = _text(key, _NAME)
-        # Nearly all are one of these two, and this is the busiest place.
-        match value.WhichOneof("value"):
-            case "string_value":
-                told[key] = _text(value.string_value, _LONG)
-            case "int_value":
-                told[key] = value.int_value
-            case other:
-                told[key] = _value(value, other, 0)
+        # Nearly all are text, and this is the busiest place.
+        if text := value.string_value:
+            told[key] = text if len(text) <= _LONG and "\0" not in text else _text(text, _LONG)
+        else:
+            told[key] = _value(value, value.WhichOneof("value"), 0)
     return told
 
 
