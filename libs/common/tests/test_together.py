@@ -153,9 +153,43 @@ async def test_what_may_have_been_kept_is_not_done_again(shelf: Running, monkeyp
     with monkeypatch.context() as broken:
         broken.setattr(Driver, "commit", break_off)
         found = await asyncio.gather(*(one.put(shelf) for one in reports), return_exceptions=True)
-    assert [type(error) for error in found] == [asyncpg.ConnectionDoesNotExistError] * 3
+    assert [type(getattr(error, "orig", None)) for error in found] == [asyncpg.ConnectionDoesNotExistError] * 3
     assert len(await owners(shelf, *reports)) == 3
     assert await Report().put(shelf)
+
+
+async def test_what_is_wrong_with_the_database_is_tried_by_nobody_again(
+    shelf: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    async def too_slow(_self: Driver, _statement: str, values: list[object]) -> None:
+        tried.append(len(values))
+        raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
+
+    reports = [Report() for _ in range(6)]
+    with monkeypatch.context() as broken:
+        broken.setattr(Driver, "fetchmany", too_slow)
+        found = await asyncio.gather(*(one.put(shelf) for one in reports), return_exceptions=True)
+    assert all(isinstance(error, DBAPIError) for error in found)
+    assert sum(tried) == 6
+    assert not await owners(shelf, *reports)
+
+
+async def test_workers_of_several_grids_share_one_too(shelf: Running) -> None:
+    grids = [HERE, HERE + 1_000]
+    await shelf.know_units("310104003001001", "310104003001002")
+    at_work = [Report(unit) for unit in grids * 8]
+
+    async def put(one: Report, grid: int) -> str:
+        scope = Scope.of_grids((grid,), 310104, one.person)
+        async with Direct(shelf.app.state.sessions, scope) as direct:
+            return str((await together.write(direct, ADD, *one.values))["transaction"])
+
+    kept = await asyncio.gather(*(put(one, one.unit) for one in at_work))
+    assert len(set(kept)) <= 3
+    with pytest.raises(DBAPIError, match="row-level security"):
+        await put(Report(grids[0]), grids[1])
 
 
 async def test_a_line_has_an_end_and_patience_too(shelf: Running, monkeypatch: pytest.MonkeyPatch) -> None:

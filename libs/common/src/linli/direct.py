@@ -166,7 +166,8 @@ async def lock_shared(database: Database, space: int, key: int) -> None:
     if database.begun if isinstance(database, Direct) else "driver" in database.info:
         await fetch(database, _SHARE % (space, key))
     elif not isinstance(database, Direct):
-        database.info["first"] = _SHARE % (space, key)
+        before = database.info.get("first")
+        database.info["first"] = f"{before}; {_SHARE % (space, key)}" if before else _SHARE % (space, key)
 
 
 async def later(
@@ -194,6 +195,14 @@ async def later(
         before, its_values = waiting.take()
         await fetch(session, before, *its_values)
     waiting.add(statement, values, rows)
+
+
+async def write_out(session: AsyncSession) -> None:
+    """Write all that waits, now, as part of what is under way here: what is done next is another matter."""
+    await session.flush()
+    if waiting := session.info.get("later"):
+        statement, values = waiting.take()
+        await fetch(session, statement, *values)
 
 
 def _write_before(of: Session | ORMExecuteState) -> None:

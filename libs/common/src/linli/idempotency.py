@@ -10,7 +10,6 @@ open one, the row reads `503, Retry-After: 1`: its caller comes again, and in an
 import hmac
 import json
 import os
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -163,13 +162,19 @@ class IdempotentRoute(APIRoute):
                 claim = cast("Claim | None", getattr(request.state, "claim", None))
                 if claim is not None:
                     await claim.record(response)
-            finally:
-                direct = cast("Direct | None", getattr(request.state, "direct", None))
-                if direct is not None:
-                    await direct.__aexit__(*sys.exc_info())
+            except BaseException as error:
+                await _end(request, error)
+                raise
+            await _end(request, None)
             return response
 
         return run
+
+
+async def _end(request: Request, error: BaseException | None) -> None:
+    direct = cast("Direct | None", getattr(request.state, "direct", None))
+    if direct is not None:
+        await direct.__aexit__(type(error) if error else None, error, error.__traceback__ if error else None)
 
 
 _HEADER: Final = {

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli.db import Scope, Sessions, transaction
-from linli.direct import fetch
+from linli.direct import fetch, write_out
 from linli.events import Event
 from linli.events.directory import UnitChanged
 from linli.known_units import keep_units
@@ -95,7 +95,7 @@ class Subscriptions:
                         new.remove(event.id)  # it may be there twice, when it was delivered again
                         with around(event):
                             await handler(session, event)
-                            await session.flush()
+                            await write_out(session)
                         # What one event read is not what the next one finds: it may have been changed by a statement.
                         session.expunge_all()
 

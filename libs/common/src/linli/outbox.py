@@ -64,7 +64,7 @@ async def publish(session: AsyncSession, event: Event) -> None:
 
 
 async def publish_many(session: AsyncSession, events: Iterable[Event]) -> None:
-    """Tell of many things at once, as imports do; in one round trip."""
+    """Tell of many things at once, as imports do; they are one write."""
     events = list(events)
     if not events:
         return

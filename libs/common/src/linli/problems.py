@@ -246,7 +246,7 @@ class Unavailable(Problem):
 class InternalError(Problem):
     """Something went wrong on our side; nothing was changed. Tell the operator the trace_id."""
 
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    status = HTTPStatus.INTERNAL_SERVER_ERROR.value
     title_zh = "内部错误"
     detail_zh = "平台内部出错，未做任何修改。请将 trace_id 告知运维人员。"
 

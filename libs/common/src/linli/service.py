@@ -18,7 +18,7 @@ from linli.consumer import consuming
 from linli.db import BY_SCOPE, Scope, create_engine, create_sessions, transaction
 from linli.direct import Direct
 from linli.events import Event
-from linli.idempotency import Claim, Router, Safe, key_of
+from linli.idempotency import Claim, IdempotentRoute, Router, Safe, key_of
 from linli.inbox import Subscriptions
 from linli.limits import BodyLimit, HeadAsGet
 from linli.problems import OutsideScope, Problem
@@ -88,6 +88,7 @@ async def _keyed(request: Request) -> AsyncIterator[AsyncSession]:
 
 
 async def _direct(request: Request) -> Direct:
+    assert isinstance(request.scope["route"], IdempotentRoute), "only a route of Router ends it"  # noqa: S101
     caller, key = await caller_of(request), key_of(request)
     request.state.direct = database = Direct(request.app.state.sessions, caller.scope)
     if key:

@@ -26,7 +26,7 @@ SUBJECT: Final = "linli.subject"
 
 Attributes = dict[str, AttributeValue]
 
-_SCOPE: Final = InstrumentationScope("linli")
+MADE_BY: Final = InstrumentationScope("linli")
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 _traceparent: Final = TraceContextTextMapPropagator()
 _random: Final = random.Random()  # noqa: S311 an id to find a trace by, no secret
@@ -53,7 +53,7 @@ class Work(Span, ReadableSpan):
             attributes,
             kind=kind,
             start_time=time.time_ns(),
-            instrumentation_scope=_SCOPE,
+            instrumentation_scope=MADE_BY,
         )
         self._said = attributes
         self._provider = provider

@@ -18,11 +18,10 @@ from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExp
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
 from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
@@ -30,7 +29,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from linli import units
-from linli.encoding import Exporter
+from linli.encoding import Delivery
 from linli.logs import OtlpHandler, log_as_json
 from linli.requests import Requests
 from linli.settings import Settings
@@ -138,11 +137,8 @@ def _record(service: str, settings: Settings) -> None:
     traces = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         # From threads of their own, out of queues that drop what they can't hold.
-        traces.add_span_processor(
-            BatchSpanProcessor(
-                Exporter(timeout=_DELIVER_WITHIN), max_queue_size=_QUEUE, schedule_delay_millis=_FLUSH_EVERY_MS
-            )
-        )
+        delivery = Delivery(resource, timeout=_DELIVER_WITHIN, queue=_QUEUE, every=_FLUSH_EVERY_MS)
+        traces.add_span_processor(delivery)
         lines = LoggerProvider(resource, shutdown_on_exit=False)
         lines.add_log_record_processor(
             BatchLogRecordProcessor(
@@ -153,7 +149,8 @@ def _record(service: str, settings: Settings) -> None:
         atexit.register(_end, lines.shutdown)
         os.environ.setdefault("OTEL_METRIC_EXPORT_INTERVAL", str(_MEASURE_EVERY_MS))
         reader = PeriodicExportingMetricReader(OTLPMetricExporter(timeout=_DELIVER_WITHIN))
-        meters = MeterProvider([reader], resource, shutdown_on_exit=False)
+        # Nobody looks at exemplars, and with them each measurement would cost twice as much.
+        meters = MeterProvider([reader], resource, shutdown_on_exit=False, exemplar_filter=AlwaysOffExemplarFilter())
         metrics.set_meter_provider(meters)
         atexit.register(_end, meters.shutdown)
     trace.set_tracer_provider(traces)

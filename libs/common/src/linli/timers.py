@@ -30,7 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import units
 from linli.db import Scope, Sessions, transaction
-from linli.direct import later
+from linli.direct import later, write_out
 
 _TIMER: Final = table(
     "timer",
@@ -198,7 +198,7 @@ class Timers:
                 for timer in sorted((one for one in timers if one.aggregate in claimed), key=lambda one: one.aggregate):
                     with around(timer):
                         stays = await self._handlers[timer.kind](session, timer)
-                        await session.flush()
+                        await write_out(session)
                     # What one handler read is not what the next one finds: it may have been changed by a statement.
                     session.expunge_all()
                     (stay if stays else go).append(timer)

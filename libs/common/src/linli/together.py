@@ -14,6 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import asyncpg
+from opentelemetry import trace
+from sqlalchemy.exc import DBAPIError
+
+from linli import spans
 from linli.db import Scope, Sessions
 from linli.direct import Database, Direct, Row, fetch
 from linli.problems import Unavailable
@@ -26,6 +31,10 @@ _WAITING: Final = 1_000
 _PATIENCE: Final = 5.0
 _BRIEFLY: Final = "50ms"
 """How long a shared transaction waits for a lock: nobody waits with another for what that one must wait for."""
+_OF_ALL: Final = ("08", "53", "57")
+"""Connection lost, out of resources, server going down or too slow: it would be no better for one alone."""
+_QUICK: Final = 0.1
+"""Seconds within which a write is told of on the span that it is part of."""
 _ALONE: Final = (None, None, None, None)
 
 Lock = tuple[int, int]
@@ -78,6 +87,15 @@ class _Write:
     since: float
     done: asyncio.Future[tuple[Row | None, int]]
 
+    def answer(self, row: Row | None, size: int, failed: Exception | None = None) -> None:
+        """Give a waiter his row, or what went wrong; without either he tries alone."""
+        if self.done.done():
+            return
+        if failed:
+            self.done.set_exception(failed)
+        else:
+            self.done.set_result((row, size))
+
 
 class Lines:
     """Who waits for which transaction; a line is there while somebody stands in it."""
@@ -96,15 +114,24 @@ class Lines:
         scope = direct.scope
         reach = (str(scope.lo), str(scope.hi), f"{{{','.join(map(str, scope.grids))}}}", str(scope.person))
         one = _Write((*values, *reach), direct.locks, time.monotonic(), asyncio.get_running_loop().create_future())
-        span = begin_span(statement)
+        began, span = time.perf_counter(), begin_span(statement)
         try:
             self._stand((direct.server, scope.role, statement), one)
-            row, together = await one.done
+            row, size = await one.done
+        except BaseException as error:
             if span:
-                span.set_attribute("db.operation.batch.size", together)
-        finally:
-            if span:
+                spans.failed(span, type(error).__name__)
                 span.end()
+            raise
+        took = time.perf_counter() - began
+        about = {"db.client.operation.duration": round(took, 6)} | (
+            {"db.operation.batch.size": size} if size > 1 else {}
+        )
+        if span and row is not None and took < _QUICK:  # a span of its own would cost as much as the write
+            trace.get_current_span().set_attributes(about)
+        elif span:
+            span.set_attributes(about)
+            span.end()
         return row
 
     def _stand(self, which: _Which, one: _Write) -> None:
@@ -145,16 +172,21 @@ class Lines:
                 direct.locks = {lock for one in writes for lock in one.locks}
                 direct.patience = _BRIEFLY
                 rows = await direct.fetch_many(statement, [one.values for one in writes])
+                answers = [*zip(writes, rows, strict=True)]
                 direct.published = asked = True
+        except asyncpg.PostgresError as error:
+            # Once it was asked to commit nobody knows whether it has: to try again could do it twice.
+            alone = not asked and not (error.sqlstate or "").startswith(_OF_ALL)
+            failed = None if alone else DBAPIError(statement, None, error, hide_parameters=True)
+            for one in writes:
+                one.answer(None, len(writes), failed)
         except Exception as error:  # noqa: BLE001 whatever it is, each waiter hears of it
             for one in writes:
-                if one.done.done():
-                    continue
-                if asked:  # to commit, so nobody knows whether it has: to try again could do it twice
-                    one.done.set_exception(error)
-                else:
-                    one.done.set_result((None, len(writes)))
+                one.answer(None, len(writes), error)
+        except BaseException:
+            for one in writes:
+                one.done.cancel()
+            raise
         else:
-            for one, row in zip(writes, rows, strict=True):
-                if not one.done.done():
-                    one.done.set_result((row, len(writes)))
+            for one, row in answers:
+                one.answer(row, len(writes))

@@ -1,10 +1,10 @@
 """What is written at once: rows by day, and what they say of their traces and operations."""
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from copy import copy
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from console.models import ALL, Kind
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from datetime import date
     from uuid import UUID
 
+BETWEEN: Final = "\x1f"
+"""Stands between names that are written as one text: ASCII's unit separator."""
 BASE: Final = 1.1
 """Each class of durations is so many times as long as the one before: a quantile is right to 5 %."""
 _SHORTEST: Final = 0.01
@@ -77,15 +79,15 @@ class Batch:
         self.logs[row.at.date()].append(row)
         self.size += 1
 
-    def traces(self) -> str:
-        """Give what is known of the traces, as JSON; in one order, so that two writers never wait for each other."""
+    def traces(self) -> list[tuple[Any, ...]]:
+        """Give what is known of the traces; in one order, so that two writers never wait for each other."""
         told = []
         for trace_id, parts in self._traces.items():
             first, *others = parts.values()
             for district, trace in (parts | {ALL: first.merged(others) if others else first}).items():
-                told.append({"district": district, "trace_id": f"\\x{trace_id.hex()}", **trace.told()})
-        told.sort(key=lambda row: (row["district"], row["trace_id"]))
-        return json.dumps(told, ensure_ascii=False)
+                told.append((district, trace_id, *trace.told()))
+        told.sort(key=itemgetter(0, 1))
+        return told
 
     def activity(self) -> Iterator[tuple[Any, ...]]:
         """Give the counts, in one order too."""
@@ -156,19 +158,24 @@ class _Trace:
                 whole._begin(other.began, other.service, other.operation, other.subject)  # noqa: SLF001 its own class
         return whole
 
-    def told(self) -> dict[str, Any]:
-        return {
-            "started": self.started / _SECOND,
-            "ended": self.ended / _SECOND,
-            "began": None if self.began is None else self.began / _SECOND,
-            "service": self.service,
-            "operation": self.operation,
-            "spans": self.spans,
-            "errors": self.errors,
-            "redeliveries": self.redeliveries,
-            "services": sorted(self.services)[:_MOST_NAMES],
-            "operations": sorted(self.operations)[:_MOST_NAMES],
-            "home": self.home,
-            "place": self.place,
-            "subject": self.subject and str(self.subject),
-        }
+    def told(self) -> tuple[Any, ...]:
+        return (
+            self.started / _SECOND,
+            self.ended / _SECOND,
+            None if self.began is None else self.began / _SECOND,
+            self.service,
+            self.operation,
+            self.spans,
+            self.errors,
+            self.redeliveries,
+            _joined(self.services),
+            _joined(self.operations),
+            self.home,
+            self.place,
+            self.subject,
+        )
+
+
+def _joined(names: set[str]) -> str:
+    """Write names as one text: an array of arrays would have to be as long in each."""
+    return BETWEEN.join(name.replace(BETWEEN, " ") for name in sorted(names)[:_MOST_NAMES])

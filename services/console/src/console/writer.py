@@ -36,11 +36,13 @@ _TRACES: Final = """
     INSERT INTO trace AS known (district, trace_id, started_at, ended_at, began_at, service, operation, spans, errors,
                                 redeliveries, services, operations, home, place, subject)
     SELECT district, trace_id, to_timestamp(started), to_timestamp(ended), to_timestamp(began), service, operation,
-           spans, errors, redeliveries, services, operations, home, place, subject
-    FROM jsonb_to_recordset($1::jsonb) AS told (
-        district integer, trace_id bytea, started double precision, ended double precision, began double precision,
-        service text, operation text, spans integer, errors integer, redeliveries integer, services text[],
-        operations text[], home integer, place bigint, subject uuid)
+           spans, errors, redeliveries, string_to_array(services, chr(31)), string_to_array(operations, chr(31)),
+           home, place, subject
+    FROM unnest($1::integer[], $2::bytea[], $3::double precision[], $4::double precision[], $5::double precision[],
+                $6::text[], $7::text[], $8::integer[], $9::integer[], $10::integer[], $11::text[], $12::text[],
+                $13::integer[], $14::bigint[], $15::uuid[])
+         AS told (district, trace_id, started, ended, began, service, operation, spans, errors, redeliveries, services,
+                  operations, home, place, subject)
     ON CONFLICT (district, trace_id) DO UPDATE SET
         started_at = least(known.started_at, excluded.started_at),
         ended_at = greatest(known.ended_at, excluded.ended_at),
@@ -187,7 +189,7 @@ class Writer:
             for day, lines in batch.logs.items():
                 await connection.copy_records_to_table(f"log_{day:%Y%m%d}", records=lines, columns=LogRow._fields)
             if batch.spans:
-                await connection.execute(_TRACES, batch.traces())
+                await connection.execute(_TRACES, *map(list, zip(*batch.traces(), strict=True)))
             activity = list(batch.activity())
             if activity:
                 await connection.execute(_ACTIVITY, *map(list, zip(*activity, strict=True)))
