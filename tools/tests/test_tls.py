@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from tools.tests import acme
 from tools.tests.test_gateway import Upstream
 
 from linli_cli.console import Trouble
@@ -37,7 +38,8 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "made up")])
         root = self._certificate(self._name, self._key.public_key(), days=2, authority=True)
-        (folder / "ca.pem").write_bytes(root)
+        self.file = folder / "ca.pem"
+        self.file.write_bytes(root)
 
     def certificate(self, name: str, days: int = 1) -> tuple[Path, Path]:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -46,6 +48,15 @@ class Authority:
         files[0].write_bytes(self._certificate(subject, key.public_key(), days=days, authority=False))
         files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return files
+
+    def sign(self, asked: x509.CertificateSigningRequest) -> bytes:
+        names = asked.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        (name,) = names.get_values_for_type(x509.DNSName)
+        key = asked.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        root = self.file.read_bytes()
+        return self._certificate(subject, key, days=60, authority=False) + root
 
     def _certificate(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, days: int, authority: bool) -> bytes:
         now = datetime.now(UTC)
@@ -237,3 +248,41 @@ def test_traefik_takes_the_configuration_for_acme(home: Home, monkeypatch: pytes
         finally:
             process.terminate()
             process.wait(15)
+
+
+def test_a_certificate_is_got_by_acme_from_an_authority_that_asks_for_proof(
+    home: Home, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINLI_ACME_EMAIL", "it@example.gov.cn")
+    monkeypatch.setenv("LINLI_DOMAIN", NAME)
+    gateway.write(home)
+    door = f"127.0.0.1:{home.port + 19}"
+    with acme.authority(door, authority.sign, authority.certificate("localhost")) as given:
+        static = json.loads((home.run / "gateway.yml").read_text())
+        own = {"caServer": f"{given.url}/directory", "caCertificates": [str(authority.file)]}
+        static["certificatesResolvers"]["acme"]["acme"] |= own
+        (home.run / "gateway.yml").write_text(json.dumps(static))
+        log = home.logs / "gateway.log"
+        with log.open("wb") as words:
+            process = subprocess.Popen(
+                [BIN / "traefik", f"--configFile={home.run / 'gateway.yml'}"], stdout=words, stderr=words
+            )
+            try:
+                context = ssl.create_default_context(cafile=str(authority.file))
+                deadline = time.monotonic() + 30
+                certificate = None
+                while certificate is None and time.monotonic() < deadline:
+                    try:
+                        with connect(home, context) as connection:
+                            certificate = connection.getpeercert()
+                    except OSError:  # its own certificate until it has the authority's
+                        time.sleep(0.1)
+            finally:
+                process.terminate()
+                process.wait(15)
+    assert certificate is not None, log.read_text()
+    assert certificate["subjectAltName"] == (("DNS", NAME),)
+    assert given.asked == ["newAccount", "newOrder", "challenge", "finalize"]
+    kept = home.secrets / "acme.json"
+    assert NAME in kept.read_text()
+    assert kept.stat().st_mode & 0o077 == 0
