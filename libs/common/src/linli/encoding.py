@@ -43,7 +43,7 @@ class Delivery(BatchSpanProcessor):
     """
 
     def __init__(self, resource: Resource, *, timeout: float, queue: int, every: int) -> None:
-        super().__init__(_Exporter(resource, timeout), queue, every)
+        super().__init__(_Exporter(resource, timeout), queue, every, queue // 4)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a span, if its trace is recorded."""

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 _POLL: Final = 0.2
 _PACE: Final = 0.008
 """Seconds from one round to the next at the least: what comes meanwhile shares its transaction and its wait."""
+_BUSY: Final = 6
+"""Events of a round after which the next one waits twice as long: there will be as many again."""
 _BATCH: Final = 500
 _LANES: Final = 2
 _ACK_WITHIN: Final = 3.0
@@ -141,9 +143,10 @@ class Relay:
                 self._database_up = True
                 while not self._ending:
                     began = time.monotonic()
-                    await self._round(lanes)
+                    moved = await self._round(lanes)
                     failures = 0
-                    await asyncio.sleep(began + _PACE - time.monotonic())
+                    pace = _PACE if moved < _BUSY else 2 * _PACE
+                    await asyncio.sleep(began + pace - time.monotonic())
             except Exception as error:  # noqa: BLE001 whatever it is, events wait in the outbox and it tries again
                 failures += 1
                 self._database_up = bool(lanes) and not lanes[0].connection.is_closed()
@@ -166,7 +169,7 @@ class Relay:
         )
         return _Lane(connection)
 
-    async def _round(self, lanes: list["_Lane"]) -> None:
+    async def _round(self, lanes: list["_Lane"]) -> int:
         self._woken.clear()
         connection = lanes[0].connection
         tidy = time.monotonic() >= self._housekeeping_at
@@ -189,6 +192,7 @@ class Relay:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_POLL):
                     await self._woken.wait()
+        return sum(moved)
 
     async def _work(self, lane: "_Lane", shards: list[int]) -> int:
         moved = [await self._move(lane, shards)] if shards else [0]

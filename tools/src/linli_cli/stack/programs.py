@@ -94,6 +94,8 @@ def _service(home: Home, name: str) -> Program:
     return Program(
         name,
         [
+            # Whoever watches goes last, so that nobody who is watched waits for it.
+            *(("nice", "-n", "10") if name == CONSOLE else ()),
             *(str(BIN / "python"), "-m", "uvicorn", f"{name}.app:create_app", "--factory"),
             *("--host", "127.0.0.1", "--port", str(home.service_port(name))),
             *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header"),
