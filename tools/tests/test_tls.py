@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -82,6 +83,20 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
+@contextmanager
+def traefik(home: Home) -> Iterator[subprocess.Popen[bytes]]:
+    """A gateway by the configuration that was written; what it says is in its log."""
+    with (home.logs / "gateway.log").open("wb") as words:
+        process = subprocess.Popen(
+            [BIN / "traefik", f"--configFile={home.run / 'gateway.yml'}"], stdout=words, stderr=words
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(15)
+
+
 @pytest.fixture(scope="module")
 def trusted(shared_home: Home, authority: Authority) -> Iterator[ssl.SSLContext]:
     """A gateway with the certificate, in front of a directory; gives who trusts the authority."""
@@ -92,19 +107,15 @@ def trusted(shared_home: Home, authority: Authority) -> Iterator[ssl.SSLContext]
         patch.setenv("LINLI_TLS_CERT", str(certificate))
         patch.setenv("LINLI_TLS_KEY", str(key))
         gateway.write(shared_home)
-    process = subprocess.Popen(
-        [BIN / "traefik", f"--configFile={shared_home.run / 'gateway.yml'}"], stdout=subprocess.DEVNULL
-    )
-    context = ssl.create_default_context(cafile=str(certificate.parent / "ca.pem"))
-    for _ in range(200):
-        try:
-            with connect(shared_home, context):
-                break
-        except OSError:
-            time.sleep(0.05)
-    yield context
-    process.terminate()
-    process.wait(15)
+    context = ssl.create_default_context(cafile=str(authority.file))
+    with traefik(shared_home):
+        for _ in range(200):
+            try:
+                with connect(shared_home, context):
+                    break
+            except OSError:
+                time.sleep(0.05)
+        yield context
     upstream.shutdown()
     upstream.server_close()
 
@@ -223,31 +234,24 @@ def test_traefik_takes_the_configuration_for_acme(home: Home, monkeypatch: pytes
     asked["caServer"] = "http://127.0.0.1:9/directory"
     (home.run / "gateway.yml").write_text(json.dumps(static))
     log = home.logs / "gateway.log"
-    with log.open("wb") as words:
-        process = subprocess.Popen(
-            [BIN / "traefik", f"--configFile={home.run / 'gateway.yml'}"], stdout=words, stderr=words
-        )
-        try:
-            for _ in range(200):
-                try:
-                    if httpx.get(f"http://127.0.0.1:{home.ping_port}/ping", trust_env=False).is_success:
-                        break
-                except httpx.TransportError:
-                    time.sleep(0.05)
-            challenge = f"http://127.0.0.1:{home.port + 19}/.well-known/acme-challenge/made-up"
-            deadline = time.monotonic() + 15
-            while httpx.get(challenge, trust_env=False).status_code != 404 and time.monotonic() < deadline:
+    with traefik(home) as process:
+        for _ in range(200):
+            try:
+                if httpx.get(f"http://127.0.0.1:{home.ping_port}/ping", trust_env=False).is_success:
+                    break
+            except httpx.TransportError:
                 time.sleep(0.05)
-            # The challenge is answered by Traefik, not sent on to HTTPS.
-            assert httpx.get(challenge, trust_env=False).status_code == 404
-            # It asks the authority for the name, by itself.
-            while "127.0.0.1:9" not in log.read_text() and time.monotonic() < deadline:
-                time.sleep(0.1)
-            assert f'"domains":["{NAME}"]' in log.read_text()
-            assert process.poll() is None
-        finally:
-            process.terminate()
-            process.wait(15)
+        challenge = f"http://127.0.0.1:{home.port + 19}/.well-known/acme-challenge/made-up"
+        deadline = time.monotonic() + 15
+        while httpx.get(challenge, trust_env=False).status_code != 404 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        # The challenge is answered by Traefik, not sent on to HTTPS.
+        assert httpx.get(challenge, trust_env=False).status_code == 404
+        # It asks the authority for the name, by itself.
+        while "127.0.0.1:9" not in log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert f'"domains":["{NAME}"]' in log.read_text()
+        assert process.poll() is None
 
 
 def test_a_certificate_is_got_by_acme_from_an_authority_that_asks_for_proof(
@@ -262,25 +266,17 @@ def test_a_certificate_is_got_by_acme_from_an_authority_that_asks_for_proof(
         own = {"caServer": f"{given.url}/directory", "caCertificates": [str(authority.file)]}
         static["certificatesResolvers"]["acme"]["acme"] |= own
         (home.run / "gateway.yml").write_text(json.dumps(static))
-        log = home.logs / "gateway.log"
-        with log.open("wb") as words:
-            process = subprocess.Popen(
-                [BIN / "traefik", f"--configFile={home.run / 'gateway.yml'}"], stdout=words, stderr=words
-            )
-            try:
-                context = ssl.create_default_context(cafile=str(authority.file))
-                deadline = time.monotonic() + 30
-                certificate = None
-                while certificate is None and time.monotonic() < deadline:
-                    try:
-                        with connect(home, context) as connection:
-                            certificate = connection.getpeercert()
-                    except OSError:  # its own certificate until it has the authority's
-                        time.sleep(0.1)
-            finally:
-                process.terminate()
-                process.wait(15)
-    assert certificate is not None, log.read_text()
+        context = ssl.create_default_context(cafile=str(authority.file))
+        deadline = time.monotonic() + 30
+        certificate = None
+        with traefik(home):
+            while certificate is None and time.monotonic() < deadline:
+                try:
+                    with connect(home, context) as connection:
+                        certificate = connection.getpeercert()
+                except OSError:  # its own certificate until it has the authority's
+                    time.sleep(0.1)
+    assert certificate is not None, (home.logs / "gateway.log").read_text()
     assert certificate["subjectAltName"] == (("DNS", NAME),)
     assert given.asked == ["newAccount", "newOrder", "challenge", "finalize"]
     kept = home.secrets / "acme.json"

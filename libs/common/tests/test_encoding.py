@@ -92,6 +92,11 @@ async def test_a_span_that_cant_be_written_down_stops_nobody(monkeypatch: pytest
     for broken in ({"list": ["unhashable"]}, {"number": 2**70}):
         attributes: dict[str, Any] = broken
         spans.begin("broken", SpanKind.SERVER, attributes, cause=spans.ROOT).end()
+    spans.begin("whole", SpanKind.SERVER, cause=spans.ROOT).end()
+    (waiting,) = delivery._batch_processor._queue
+    assert b"whole" in waiting
+    delivery._batch_processor._queue.clear()
+    await asyncio.to_thread(provider.shutdown)
 
 
 async def test_what_waits_is_delivered_when_the_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:

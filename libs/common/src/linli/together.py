@@ -72,7 +72,9 @@ async def write(database: Database, statement: str, *values: object, waits: bool
         Unavailable: 503, when too many wait already, or it has waited too long.
     """
     if isinstance(database, Direct) and not database.begun and not waits:
-        lines: Lines = database.info.setdefault("lines", Lines(database.sessions))
+        if "lines" not in database.info:
+            database.info["lines"] = Lines(database.sessions)
+        lines: Lines = database.info["lines"]
         row = await lines.write(database, statement, values)
         if row is not None:
             return row
