@@ -61,6 +61,12 @@ def test_doctor_finds_every_part_well(linli: Linli) -> None:
         assert any(line.split()[:2] == ["✓", part] for line in report.splitlines()), report
 
 
+@pytest.mark.usefixtures("linli")
+def test_who_watches_goes_after_those_who_are_watched(shared_home: Home) -> None:
+    patience = {name: int(psutil.Process(pid).nice()) for name, pid in pids(shared_home).items() if name in APPS}
+    assert all(patience["console"] > nice for name, nice in patience.items() if name != "console"), patience
+
+
 @pytest.fixture(scope="module")
 def divisions(linli: Linli) -> str:
     """What the first import of the published file says."""
