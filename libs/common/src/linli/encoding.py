@@ -6,13 +6,14 @@ is written down when it ends: then only bytes wait for their delivery. docs/deci
 """
 
 import logging
+import struct
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, cast
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Encoded
 from opentelemetry.proto.trace.v1.trace_pb2 import SpanFlags, Status
 from opentelemetry.sdk.resources import Resource
@@ -27,9 +28,16 @@ _log = logging.getLogger(__name__)
 
 _KEPT: Final = 4096
 """Attributes whose bytes are kept."""
-_TYPES: Final = {bool: "bool_value", str: "string_value", int: "int_value", float: "double_value"}
 _LOCAL: Final = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _REMOTE: Final = _LOCAL | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
+
+# Numbers of fields with how each is written, as opentelemetry-proto lays them down: of a span, an attribute, a value.
+_TRACE_ID, _SPAN_ID, _TRACE_STATE, _PARENT_ID, _START, _END, _ATTRIBUTE = 0x0A, 0x12, 0x1A, 0x22, 0x39, 0x41, 0x4A
+_KEY, _KEY_VALUE = 0x0A, 0x12
+_STRING, _DOUBLE = 0x0A, 0x21
+_RESOURCE_SPANS, _SCOPE_SPANS, _SPANS = 0x0A, 0x12, 0x12
+_TIMES: Final = struct.Struct("<BQBQ")
+_VALUE: Final = struct.Struct("<Bd")
 
 
 class Delivery(BatchSpanProcessor):
@@ -77,8 +85,8 @@ class _Exporter(OTLPSpanExporter):
 def request(resource: Resource, spans: Sequence[bytes]) -> bytes:
     """Make an `ExportTraceServiceRequest` of encoded spans."""
     source, scope = _frame(resource)
-    together = b"".join([scope, *(_field(2, span) for span in spans)])
-    return _field(1, source + _field(2, together))
+    together = b"".join([scope, *(_field(_SPANS, span) for span in spans)])
+    return _field(_RESOURCE_SPANS, source + _field(_SCOPE_SPANS, together))
 
 
 @lru_cache(1)
@@ -94,18 +102,19 @@ def _frame(resource: Resource) -> tuple[bytes, bytes]:
 def encode(span: ReadableSpan) -> bytes:
     """Write down a span without events and links, as ours are."""
     context, parent, status = cast("SpanContext", span.get_span_context()), span.parent, span.status
-    own = Encoded(
-        trace_id=context.trace_id.to_bytes(16, "big"),
-        span_id=context.span_id.to_bytes(8, "big"),
-        parent_span_id=parent.span_id.to_bytes(8, "big") if parent is not None else b"",
-        trace_state=context.trace_state.to_header() if context.trace_state else "",
-        start_time_unix_nano=span.start_time or 0,
-        end_time_unix_nano=span.end_time or 0,
-    )
     remote = parent is not None and parent.is_remote
-    kind = _kind(span.name, span.kind, status.status_code, status.description, remote=remote)
-    said = [_attribute(*said) for said in (span.attributes or {}).items()]
-    return b"".join([own.SerializeToString(), kind, *said])
+    parts = [
+        _field(_TRACE_ID, context.trace_id.to_bytes(16, "big")),
+        _field(_SPAN_ID, context.span_id.to_bytes(8, "big")),
+        _TIMES.pack(_START, span.start_time or 0, _END, span.end_time or 0),
+        _kind(span.name, span.kind, status.status_code, status.description, remote=remote),
+        *(_attribute(*said) for said in (span.attributes or {}).items()),
+    ]
+    if context.trace_state:
+        parts.append(_field(_TRACE_STATE, context.trace_state.to_header().encode()))
+    if parent is not None:
+        parts.append(_field(_PARENT_ID, parent.span_id.to_bytes(8, "big")))
+    return b"".join(parts)
 
 
 @lru_cache(_KEPT)
@@ -119,20 +128,29 @@ def _kind(name: str, kind: SpanKind, code: StatusCode, description: str | None, 
 
 @lru_cache(_KEPT, typed=True)
 def _attribute(key: str, value: AttributeValue) -> bytes:
-    said = AnyValue()
-    kind = next((kind for kind in _TYPES if isinstance(value, kind)), None)
-    if kind is None:
-        said.string_value = str(value)
+    if isinstance(value, float):
+        said = _VALUE.pack(_DOUBLE, value)
+    elif isinstance(value, bool):
+        said = AnyValue(bool_value=value).SerializeToString()
+    elif isinstance(value, int):
+        said = AnyValue(int_value=int(value)).SerializeToString()
     else:
-        setattr(said, _TYPES[kind], kind(value))
-    encoded: bytes = Encoded(attributes=[KeyValue(key=key, value=said)]).SerializeToString()
-    return encoded
+        said = _field(_STRING, str(value).encode())
+    return _field(_ATTRIBUTE, _key(key) + _field(_KEY_VALUE, said))
 
 
-def _field(number: int, message: bytes) -> bytes:
+@lru_cache(_KEPT)
+def _key(key: str) -> bytes:
+    return _field(_KEY, key.encode())
+
+
+def _field(tag: int, message: bytes) -> bytes:
     """Write a message as a field: https://protobuf.dev/programming-guides/encoding/#length-types."""
-    head, length = [number << 3 | 2], len(message)
-    while length > 0x7F:  # noqa: PLR2004 seven bits a byte
+    length = len(message)
+    if length < 0x80:  # noqa: PLR2004 seven bits a byte
+        return b"%c%c%b" % (tag, length, message)
+    head = [tag]
+    while length > 0x7F:  # noqa: PLR2004
         head.append(length & 0x7F | 0x80)
         length >>= 7
     return bytes([*head, length]) + message

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, Self, cast
+from typing import Any, ClassVar, Final, Self, TypeVar, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -23,7 +23,7 @@ from fastapi.routing import APIRoute
 from linli.crypto import MasterKeys, NotDecryptable
 from linli.direct import Database, Direct, Row, fetchrow
 from linli.problems import KeyInFlight, KeyReused, Unprocessable
-from linli.security import Principal
+from linli.security import SCHEME, Principal, known, permitted
 
 _CLAIM: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0)) AS free"
 _FIND: Final = (
@@ -39,6 +39,9 @@ _RECORD: Final = (
 _SEALED: Final = (HTTPStatus.SERVICE_UNAVAILABLE.value, ["retry-after", "1"])
 _NONCE: Final = 12
 _KEPT_HEADERS: Final = ("cache-control", "content-type", "etag", "link", "location")
+
+
+_Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
 
 
 class Replay(Exception):  # noqa: N818 it carries an answer, it is no error
@@ -153,28 +156,55 @@ class IdempotentRoute(APIRoute):
     """A route that records its answer under the request's Idempotency-Key before the transaction commits."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the handler; a session's transaction is still open when it returns, and a direct one ends here."""
+        """Wrap the handler; the transaction is still open when it returns."""
         handler = super().get_route_handler()
 
         async def run(request: Request) -> Response:
-            try:
-                response = await handler(request)
-                claim = cast("Claim | None", getattr(request.state, "claim", None))
-                if claim is not None:
-                    await claim.record(response)
-            except BaseException as error:
-                await _end(request, error)
-                raise
-            await _end(request, None)
+            response = await handler(request)
+            claim = cast("Claim | None", getattr(request.state, "claim", None))
+            if claim is not None:
+                await claim.record(response)
             return response
 
         return run
 
 
-async def _end(request: Request, error: BaseException | None) -> None:
-    direct = cast("Direct | None", getattr(request.state, "direct", None))
-    if direct is not None:
-        await direct.__aexit__(type(error) if error else None, error, error.__traceback__ if error else None)
+class DirectRoute(IdempotentRoute):
+    """A route whose transaction has no session, for a POST that comes by the hundred a second.
+
+    It does by itself what dependencies would do: each of them costs a request as much as reading its body.
+
+    Attributes:
+        permission: what the caller needs.
+    """
+
+    permission: ClassVar[str]
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the handler in a transaction that sees what the caller's token covers; `asked` gives both.
+
+        Raises:
+            Unauthorized: 401, without a valid token.
+            Forbidden: 403, without the permission.
+        """
+        handler = super().get_route_handler()
+
+        async def run(request: Request) -> Response:
+            caller, key = await permitted(request, self.permission), key_of(request)
+            async with Direct(request.app.state.sessions, caller.scope) as database:
+                if key:
+                    await request.body()  # before a connection is taken: however slowly it comes, it holds none
+                    request.state.claim = await Claim.of(database, request, caller, key)
+                request.state.asked = database, caller
+                return await handler(request)
+
+        return run
+
+
+def asked(request: Request) -> tuple[Direct, Principal]:
+    """Give the transaction of a direct route, and who is calling."""
+    found: tuple[Direct, Principal] = request.state.asked
+    return found
 
 
 _HEADER: Final = {
@@ -221,3 +251,16 @@ class Router(APIRouter):
             # Written down, not declared: a dependency would cost each request as much as reading its body.
             options["openapi_extra"] = {"parameters": [_HEADER], **(options.get("openapi_extra") or {})}
         super().add_api_route(path, endpoint, **options)
+
+    def post_direct(self, path: str, permission: str, **options: Any) -> Callable[[_Endpoint], _Endpoint]:  # noqa: ANN401 as above
+        """Add a direct POST for who has a permission; its endpoint finds transaction and caller by `asked`."""
+        route = type(DirectRoute.__name__, (DirectRoute,), {"permission": known(permission)})
+
+        def add(endpoint: _Endpoint) -> _Endpoint:
+            extra: dict[str, Any] = {"security": [{SCHEME: []}]}
+            self.add_api_route(
+                path, endpoint, methods=["POST"], route_class_override=route, openapi_extra=extra, **options
+            )
+            return endpoint
+
+        return add

@@ -1,11 +1,11 @@
 """The outbox (发件箱): an event commits with the change it tells of, so there is never one without the other."""
 
-import json
 import zlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
@@ -83,7 +83,7 @@ def _row(event: Event, context: dict[str, str]) -> Parcel:
         zlib.crc32(aggregate.encode()) % SHARDS,
         event.subject,
         event.model_dump_json().encode(),
-        json.dumps(headers_of(event) | context),
+        to_json(headers_of(event) | context).decode(),
     )
 
 

@@ -5,7 +5,6 @@ broker's duplicate window and the consumers' inboxes turn into one effect.
 """
 
 import asyncio
-import json
 import logging
 import random
 import time
@@ -18,6 +17,7 @@ from typing import Final
 import asyncpg
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
+from pydantic_core import from_json
 
 from linli import spans, telemetry
 from linli.broker import Broker
@@ -218,7 +218,7 @@ class Relay:
         try:
             async with asyncio.timeout(_ACK_WITHIN):
                 for row in rows:
-                    headers: dict[str, str] = json.loads(row["headers"])
+                    headers: dict[str, str] = from_json(row["headers"])
                     if (cause := spans.cause_of(headers)).trace_flags.sampled:
                         destination = template(row["subject"])
                         sends.append(

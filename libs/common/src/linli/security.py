@@ -259,6 +259,8 @@ def _principal(claims: dict[str, Any]) -> Principal:
     )
 
 
+SCHEME: Final = "HTTPBearer"
+"""What OpenAPI documents call the way in which a token comes."""
 _CALLER: Final = "linli.caller"
 """Where a request keeps who is calling."""
 
@@ -286,33 +288,48 @@ def _subject(request: Request) -> str | None:
     return next((value for value in reversed(request.path_params.values()) if _ID.fullmatch(str(value))), None)
 
 
+async def permitted(request: Request, permission: str) -> Principal:
+    """Tell who is calling, if a role of theirs has the permission.
+
+    Raises:
+        Unauthorized: 401, without a valid token.
+        Forbidden: 403, without the permission.
+    """
+    caller = await caller_of(request)
+    if permission not in caller.permissions:
+        raise Forbidden(permission=permission)
+    return caller
+
+
+def known(permission: str) -> str:
+    """Give a permission that some role has.
+
+    Raises:
+        LookupError: when none has it, so that nobody could ever do what needs it.
+    """
+    if not any(permission in permissions for permissions in PERMISSIONS.values()):
+        raise LookupError(f"no role has the permission {permission!r}: add it to PERMISSIONS")
+    return permission
+
+
 class _Access(HTTPBearer):
     """The security scheme and what it gives in one: each dependency of a dependency costs as much as itself."""
 
     def __init__(self, permission: str | None = None) -> None:
-        super().__init__(
-            scheme_name="HTTPBearer", bearerFormat="JWT", description="Access token from /directory/oauth/token"
-        )
+        super().__init__(scheme_name=SCHEME, bearerFormat="JWT", description="Access token from /directory/oauth/token")
         self._permission = permission
 
     async def __call__(self, request: Request) -> Principal:  # type: ignore[override]  # who it is, not what he says
-        caller = await caller_of(request)
-        if self._permission is not None and self._permission not in caller.permissions:
-            raise Forbidden(permission=self._permission)
-        return caller
+        return await (caller_of(request) if self._permission is None else permitted(request, self._permission))
 
 
 Caller = Annotated[Principal, Depends(_Access())]
 
 
 def require(permission: str) -> Any:  # noqa: ANN401 FastAPI's Depends is typed so
-    """Make a dependency that gives the caller when a role of theirs has the permission.
+    """Make a dependency that gives the caller, as `permitted` does.
 
     Raises:
-        Unauthorized: 401, without a valid token.
-        Forbidden: 403, without the permission.
+        LookupError: when no role has the permission.
     """
-    known = frozenset().union(*PERMISSIONS.values())
-    if permission not in known:
-        raise LookupError(f"no role has the permission {permission!r}: add it to PERMISSIONS")
-    return Depends(_Access(permission))
+    return Depends(_Access(known(permission)))

@@ -16,9 +16,8 @@ from linli.caching import NotKept
 from linli.clockwork import Clockwork
 from linli.consumer import consuming
 from linli.db import BY_SCOPE, Scope, create_engine, create_sessions, transaction
-from linli.direct import Direct
 from linli.events import Event
-from linli.idempotency import Claim, IdempotentRoute, Router, Safe, key_of
+from linli.idempotency import Claim, Router, Safe, asked, key_of
 from linli.inbox import Subscriptions
 from linli.limits import BodyLimit, HeadAsGet
 from linli.problems import OutsideScope, Problem
@@ -30,7 +29,6 @@ from linli.timers import Timers
 from linli.units import UnitCode
 
 __all__ = [
-    "DirectTransaction",
     "DistrictTransaction",
     "KeyedTransaction",
     "OwnTransaction",
@@ -39,6 +37,7 @@ __all__ = [
     "Transaction",
     "Transactions",
     "Within",
+    "asked",
     "service",
 ]
 
@@ -87,23 +86,11 @@ async def _keyed(request: Request) -> AsyncIterator[AsyncSession]:
         yield session
 
 
-async def _direct(request: Request) -> Direct:
-    assert isinstance(request.scope["route"], IdempotentRoute), "only a route of Router ends it"  # noqa: S101
-    caller, key = await caller_of(request), key_of(request)
-    request.state.direct = database = Direct(request.app.state.sessions, caller.scope)
-    if key:
-        await request.body()  # as above
-        request.state.claim = await Claim.of(database, request, caller, key)
-    return database
-
-
 # scope="function": since FastAPI 0.118 a commit after the response was sent would answer 201 for what failed.
 Transaction = Annotated[AsyncSession, Depends(_scoped, scope="function")]
 """The request's transaction, seeing what the caller's token covers; commits before the answer leaves."""
 KeyedTransaction = Annotated[AsyncSession, Depends(_keyed, scope="function")]
 """The same for what finds all its rows by their keys: the database plans each statement once, whoever asks."""
-DirectTransaction = Annotated[Direct, Depends(_direct)]
-"""The same without a session, for a POST that comes by the hundred a second; the route ends it, as that costs less."""
 OwnTransaction = Annotated[AsyncSession, Depends(_own, scope="function")]
 """The same, seeing only what is the caller's own, whatever the role."""
 
@@ -231,9 +218,9 @@ def service(  # noqa: PLR0913 what a service is made of
     app.add_middleware(HeadAsGet)
     errors.add_handlers(app)
     app.add_middleware(NotKept)
-    app.include_router(health.router)
-    for router in routers:
+    for router in routers:  # first: each router costs a little to pass by
         app.include_router(router)
+    app.include_router(health.router)
     if subscriptions.known_units:
         app.include_router(known_units.router(name))
     app.include_router(deadletters.router(name, subscriptions))

@@ -43,6 +43,7 @@ class Work(Span, ReadableSpan):
         own: SpanContext,
         parent: SpanContext | None,
         attributes: Attributes,
+        since: int | None = None,
     ) -> None:
         ReadableSpan.__init__(
             self,
@@ -52,7 +53,7 @@ class Work(Span, ReadableSpan):
             provider.resource,
             attributes,
             kind=kind,
-            start_time=time.time_ns(),
+            start_time=since or time.time_ns(),
             instrumentation_scope=MADE_BY,
         )
         self._said = attributes
@@ -103,7 +104,14 @@ ROOT: Final = SpanContext(0, 0, is_remote=False)
 """Nothing led to it."""
 
 
-def begin(name: str, kind: SpanKind, attributes: Attributes | None = None, *, cause: SpanContext | None = None) -> Span:
+def begin(
+    name: str,
+    kind: SpanKind,
+    attributes: Attributes | None = None,
+    *,
+    cause: SpanContext | None = None,
+    since: int | None = None,
+) -> Span:
     """Begin a span below another; end it.
 
     Args:
@@ -111,6 +119,7 @@ def begin(name: str, kind: SpanKind, attributes: Attributes | None = None, *, ca
         kind: of the span.
         attributes: which it keeps, and adds to.
         cause: what led to it, `ROOT` for nothing; without it what is under way here.
+        since: when it began, in nanoseconds of the epoch, if not now.
 
     Returns:
         One that records nothing when its trace is not recorded, or tracing is off.
@@ -136,7 +145,7 @@ def begin(name: str, kind: SpanKind, attributes: Attributes | None = None, *, ca
         district = (above.attributes or {}).get(DISTRICT)
         if district is not None:
             said[DISTRICT] = district
-    return Work(provider, name, kind, own, parent if parent.is_valid else None, said)
+    return Work(provider, name, kind, own, parent if parent.is_valid else None, said, since)
 
 
 @contextmanager

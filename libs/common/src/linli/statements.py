@@ -40,12 +40,14 @@ def _described(statement: str) -> tuple[str, "Mapping[str, AttributeValue]"]:
     }
 
 
-def begin_span(statement: str, about: "Mapping[str, AttributeValue] | None" = None) -> Span | None:
-    """Begin the span of a statement; None outside of traced work."""
+def begin_span(
+    statement: str, about: "Mapping[str, AttributeValue] | None" = None, since: int | None = None
+) -> Span | None:
+    """Begin the span of a statement, now or `since`; None outside of traced work."""
     if not trace.get_current_span().is_recording():
         return None
     name, attributes = _described(statement)
-    return spans.begin(name, SpanKind.CLIENT, {**attributes, **about} if about else dict(attributes))
+    return spans.begin(name, SpanKind.CLIENT, {**attributes, **about} if about else dict(attributes), since=since)
 
 
 class Statements:

@@ -10,12 +10,13 @@ import asyncio
 import contextvars
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
 from opentelemetry import trace
+from opentelemetry.util.types import AttributeValue
 from sqlalchemy.exc import DBAPIError
 
 from linli import spans
@@ -99,6 +100,16 @@ class _Write:
             self.done.set_result((row, size))
 
 
+def _tell(
+    statement: str, began: int, about: Mapping[str, AttributeValue] | None = None, error: BaseException | None = None
+) -> None:
+    span = begin_span(statement, about, began)
+    if span:
+        if error:
+            spans.failed(span, type(error).__name__)
+        span.end()
+
+
 class Lines:
     """Who waits for which transaction; a line is there while somebody stands in it."""
 
@@ -116,24 +127,21 @@ class Lines:
         scope = direct.scope
         reach = (str(scope.lo), str(scope.hi), f"{{{','.join(map(str, scope.grids))}}}", str(scope.person))
         one = _Write((*values, *reach), direct.locks, time.monotonic(), asyncio.get_running_loop().create_future())
-        began, span = time.perf_counter(), begin_span(statement)
+        began = time.time_ns()
         try:
             self._stand((direct.server, scope.role, statement), one)
             row, size = await one.done
         except BaseException as error:
-            if span:
-                spans.failed(span, type(error).__name__)
-                span.end()
+            _tell(statement, began, error=error)
             raise
-        took = time.perf_counter() - began
-        about = {"db.client.operation.duration": round(took, 6)} | (
-            {"db.operation.batch.size": size} if size > 1 else {}
-        )
-        if span and row is not None and took < _QUICK:  # a span of its own would cost as much as the write
+        took = time.monotonic() - one.since
+        about: dict[str, AttributeValue] = {"db.client.operation.duration": round(took, 6)}
+        if size > 1:
+            about["db.operation.batch.size"] = size
+        if row is not None and took < _QUICK:  # a span of its own would cost as much as the write
             trace.get_current_span().set_attributes(about)
-        elif span:
-            span.set_attributes(about)
-            span.end()
+        else:
+            _tell(statement, began, about)
         return row
 
     def _stand(self, which: _Which, one: _Write) -> None:

@@ -5,10 +5,11 @@ A day is worked from 09:00 to 17:00 in Shanghai. Which days are, say China's pub
 the law names, without make-up workdays, until the district says more.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,10 @@ DAY: Final = 8 * 60
 """Working minutes of a day."""
 _FAR: Final = 3660
 """Days to look ahead at the most: a district that never works again lets no clock look for ever."""
+_ASKED: Final = 64
+"""Days from which a calendar remembers when so many later ones have been worked."""
+_WORKED: Final = timedelta(minutes=DAY)
+_MOMENT: Final = timedelta.resolution
 
 
 @lru_cache(maxsize=32)
@@ -52,15 +57,27 @@ class Calendar:
             return start
         left = timedelta(minutes=minutes)
         at = start.astimezone(ZONE)
-        for _ in range(_FAR):
-            opens, closes = _hours(at.date())
-            begun = max(at, opens)
-            if begun < closes and self.works(at.date()):
-                if left <= closes - begun:
-                    return (begun + left).astimezone(start.tzinfo)
-                left -= closes - begun
-            at = _midnight(at.date() + timedelta(days=1))
+        opens, closes = _hours(at.date())
+        begun = max(at, opens)
+        if begun < closes and self.works(at.date()):
+            if left <= closes - begun:
+                return (begun + left).astimezone(start.tzinfo)
+            left -= closes - begun
+        # What ends when a day closes does not go on to the next.
+        days, rest = divmod(left - _MOMENT, _WORKED)
+        day = self._day_after(at.date(), days + 1)
+        at = _midnight(at.date() + timedelta(days=_FAR)) if day is None else _hours(day)[0] + rest + _MOMENT
         return at.astimezone(start.tzinfo)
+
+    @cached_property
+    def _day_after(self) -> Callable[[date, int], date | None]:
+        """Find the so-manieth day that is worked after a day: the same ones are asked for all day long."""
+
+        def find(day: date, number: int) -> date | None:
+            following = (day + timedelta(days=ahead) for ahead in range(1, _FAR))
+            return next(islice(filter(self.works, following), number - 1, None), None)
+
+        return lru_cache(maxsize=_ASKED)(find)
 
     def worked(self, start: datetime, end: datetime) -> timedelta:
         """Tell how much working time lies between two moments."""

@@ -1,12 +1,13 @@
 """Taking in reports (受理): what is asked for most, so a ticket, its trail, clocks and event are one statement."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, ClassVar, Final, TypedDict, Unpack
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy.exc import IntegrityError
 
 from linli import outbox, together, units
@@ -51,7 +52,7 @@ _COLUMNS: Final = (
     "clocks",
     "version",
 )
-_JSON: Final = ("answers", "clocks")
+_ROW: Final = attrgetter(*(f"{name}_json" if name in {"answers", "clocks"} else name for name in _COLUMNS))
 # Rules and unit are looked up beside it; nothing is written unless the ticket was made by the rules that are in force.
 _TAKE_IN: Final = f"""
     WITH rules AS MATERIALIZED (
@@ -112,7 +113,7 @@ class Report:
     opened_at: datetime = field(init=False)
     answer_due_at: datetime = field(init=False)
     solve_due_at: datetime = field(init=False)
-    clocks: dict[str, Any] = field(init=False)
+    clocks_json: str = field(init=False)
     version: int = field(default=1, init=False)
     state: ClassVar = State.OPEN.value
     confirmed: ClassVar = False
@@ -134,6 +135,11 @@ class Report:
         return units.district(self.unit)
 
     @property
+    def answers_json(self) -> str | None:
+        """The answers as the driver takes them."""
+        return None if self.answers is None else json.dumps(self.answers)
+
+    @property
     def handler(self) -> int:
         """The unit that answers for it (承办单位)."""
         return handler_of(self.unit, self.level)
@@ -153,16 +159,16 @@ class Report:
         self.department = self.department or kind.department
         self.visibility = Visibility.PRIVATE.value if self.hidden else kind.visibility
         self.opened_at = datetime.now(UTC)
-        self.clocks = {clock.value: running(kind.minutes[clock], self.opened_at) for clock in _CLOCKS}
+        clocks = {clock.value: running(kind.minutes[clock], self.opened_at) for clock in _CLOCKS}
+        self.clocks_json = to_json(clocks).decode()
         self.answer_due_at, self.solve_due_at = (
             rules.calendar.due_after(self.opened_at, kind.minutes[clock]) for clock in _CLOCKS
         )
 
-    def row(self) -> Iterator[object]:
+    def row(self) -> tuple[object, ...]:
         """Give the values of its row, in the order of the statement."""
-        for name in _COLUMNS:
-            value = getattr(self, name)
-            yield json.dumps(value) if name in _JSON and value is not None else value
+        row: tuple[object, ...] = _ROW(self)
+        return row
 
 
 class Particulars(TypedDict, total=False):
