@@ -17,12 +17,13 @@ from linli.problems import Unavailable
 from linli.testing import Running, Stage
 
 HERE, ELSEWHERE = 310104003001001000, 310115005001001000
+COLUMNS = {"district": "integer", "id": "uuid", "unit": "bigint", "number": "bigint", "owner": "uuid"}
 ADD = f"""
-    WITH reach AS MATERIALIZED (SELECT 1 FROM {together.reaching(6)}), added AS (
+    WITH report AS MATERIALIZED (SELECT * FROM {together.asked(COLUMNS)}), added AS (
         INSERT INTO book (district, id, unit, title, number, added_at, owner, version)
-        SELECT $1, $2, $3, 'x', $4, now(), $5, 1 FROM reach RETURNING id
+        SELECT district, id, unit, 'x', number, now(), owner, 1 FROM report WHERE {together.reach("report")}
     )
-    SELECT id, pg_current_xact_id()::text AS transaction FROM added"""  # noqa: S608 of constants
+    SELECT id, pg_current_xact_id()::text AS transaction FROM report ORDER BY turn"""  # noqa: S608 of constants
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,25 @@ async def test_what_is_wrong_with_one_is_no_matter_of_the_others(shelf: Running)
     assert len(await owners(shelf, *good, twice, in_anothers_name, out_of_reach)) == 13
 
 
+@pytest.mark.parametrize("before", [0, 1, 5])
+@pytest.mark.parametrize("after", [0, 1, 5])
+async def test_nobody_writes_in_the_name_of_who_shares_with_him(shelf: Running, before: int, after: int) -> None:
+    victim = uuid4()
+    own, forged = [Report() for _ in range(before + after)], Report(owner=victim)
+    for one in own:
+        one.person = one.owner = victim
+    found = await asyncio.gather(
+        *(one.put(shelf) for one in own[:before]),
+        forged.put(shelf),
+        *(one.put(shelf) for one in own[before:]),
+        return_exceptions=True,
+    )
+    assert isinstance(refused := found.pop(before), DBAPIError)
+    assert "row-level security" in str(refused.orig)
+    assert all(isinstance(kept, str) for kept in found)
+    assert await owners(shelf, *own, forged) == {one.id: victim for one in own}
+
+
 async def begin_put_and_fail(shelf: Running, one: Report) -> None:
     async with Direct(shelf.app.state.sessions, Scope.of_person(one.person, HERE // 10**12)) as direct:
         await direct.fetch("SELECT 1 AS one")
@@ -163,13 +183,13 @@ async def test_what_is_wrong_with_the_database_is_tried_by_nobody_again(
 ) -> None:
     tried: list[int] = []
 
-    async def too_slow(_self: Driver, _statement: str, values: list[object]) -> None:
-        tried.append(len(values))
+    async def too_slow(_self: Driver, _statement: str, *columns: list[object]) -> None:
+        tried.append(len(columns[0]))
         raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
 
     reports = [Report() for _ in range(6)]
     with monkeypatch.context() as broken:
-        broken.setattr(Driver, "fetchmany", too_slow)
+        broken.setattr(Driver, "fetch", too_slow)
         found = await asyncio.gather(*(one.put(shelf) for one in reports), return_exceptions=True)
     assert all(isinstance(error, DBAPIError) for error in found)
     assert sum(tried) == 6

@@ -99,11 +99,11 @@ class Direct:
             await self._begin()
         return await _run(self._driver, statement, values)
 
-    async def fetch_many(self, statement: str, values: Sequence[Sequence[object]]) -> Sequence[Row]:
-        """Run a statement that gives one row with each of some values, in one round trip; it makes no span."""
+    async def run(self, statement: str, *values: object) -> Sequence[Row]:
+        """Run a statement without a span of its own, whose errors come as the driver's."""
         if not self.begun:
             await self._begin()
-        rows: Sequence[Row] = await self._driver.fetchmany(statement, values)
+        rows: Sequence[Row] = await self._driver.fetch(statement, *values)
         return rows
 
 

@@ -36,25 +36,41 @@ _OF_ALL: Final = ("08", "53", "57")
 """Connection lost, out of resources, server going down or too slow: it would be no better for one alone."""
 _QUICK: Final = 0.1
 """Seconds within which a write is told of on the span that it is part of."""
+_REACH: Final = {f"reach_{name}": f"app.{name}" for name in ("lo", "hi", "grids", "person")}
+"""How far a row reaches, which `write` adds to its values: the setting that each of these becomes."""
 _ALONE: Final = (None, None, None, None)
+"""As far as the transaction does."""
 
 Lock = tuple[int, int]
 _Which = tuple[Server, str, str]
 """Server, role and statement: what writes must have in common."""
 
 
-def reaching(first: int) -> str:
-    """Write what the statement of such a write selects from before all else: it sets how far it reaches.
+def asked(columns: Mapping[str, str]) -> str:
+    """Write where the statement of such a write takes its rows from: `asked`, in the order of `asked.turn`.
 
     Args:
-        first: number of the first of the four values that `write` adds to its own.
+        columns: names and types of what `write` is given for each.
     """
-    names = ("lo", "hi", "grids", "person")
-    settings = (
-        f"set_config('app.{name}', coalesce(${first + n}, current_setting('app.{name}')), true)"
-        for n, name in enumerate(names)
+    types = [*columns.values(), *("text" for _ in _REACH)]
+    arrays = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(types, 1))
+    return f"unnest({arrays}) WITH ORDINALITY AS asked ({', '.join((*columns, *_REACH))}, turn)"
+
+
+def reach(rows: str) -> str:
+    """Write the condition under which a statement does something for each of some rows: that it reaches as far as they.
+
+    It holds for every row, and sets what row-level security asks for. PostgreSQL does with a row all there is to do
+    before it takes the next, unless a plan sorts or keeps them in between: so none of it may stand in a subquery, or
+    beside a join that the row does not lead.
+
+    Args:
+        rows: `asked`, or what holds its columns.
+    """
+    return " AND ".join(
+        f"set_config('{setting}', coalesce({rows}.{name}, current_setting('{setting}')), true) IS NOT NULL"
+        for name, setting in _REACH.items()
     )
-    return f"(SELECT {', '.join(settings)}) AS reach"
 
 
 async def write(database: Database, statement: str, *values: object, waits: bool = False) -> Row:
@@ -64,8 +80,9 @@ async def write(database: Database, statement: str, *values: object, waits: bool
 
     Args:
         database: where; a transaction that has begun is the one in which it is done.
-        statement: of the driver (`$1`), which selects from `reaching` before all else.
-        values: its values but for the last four.
+        statement: of the driver, which takes its rows from `asked`, does nothing for any but under the condition of
+            `reach`, and gives a row for each, in their order.
+        values: of this one, as `asked` was told.
         waits: whether it may have to wait for what somebody else is writing: then others don't wait with it.
 
     Raises:
@@ -79,8 +96,12 @@ async def write(database: Database, statement: str, *values: object, waits: bool
         row = await lines.write(database, statement, values)
         if row is not None:
             return row
-    (row,) = await fetch(database, statement, *values, *_ALONE)
+    (row,) = await fetch(database, statement, *_columns([(*values, *_ALONE)]))
     return row
+
+
+def _columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 @dataclass(slots=True)
@@ -181,7 +202,7 @@ class Lines:
             async with Direct(self._sessions, Scope(role, 1, 0), server) as direct:
                 direct.locks = {lock for one in writes for lock in one.locks}
                 direct.patience = _BRIEFLY
-                rows = await direct.fetch_many(statement, [one.values for one in writes])
+                rows = await direct.run(statement, *_columns([one.values for one in writes]))
                 answers = [*zip(writes, rows, strict=True)]
                 direct.published = asked = True
         except asyncpg.PostgresError as error:

@@ -24,56 +24,75 @@ from tickets.models.tickets import Source, handler_of
 from tickets.operations.rules import Rules, hold_rules, known_rules, rules_of
 
 _CLOCKS: Final = (Clock.ANSWER, Clock.SOLVE)
-_CLOCK_NAMES: Final = [clock.value for clock in _CLOCKS]
 _LEVELS: Final = list(Level)
-_COLUMNS: Final = (
-    "district",
-    "id",
-    "unit",
-    "title",
-    "description",
-    "category",
-    "state",
-    "level",
-    "department",
-    "visibility",
-    "reporter",
-    "parent",
-    "source",
-    "reference",
-    "latitude",
-    "longitude",
-    "subject_kind",
-    "subject",
-    "answers",
-    "opened_at",
-    "answer_due_at",
-    "solve_due_at",
-    "clocks",
-    "version",
-)
-_ROW: Final = attrgetter(*(f"{name}_json" if name in {"answers", "clocks"} else name for name in _COLUMNS))
+_TICKET: Final = {
+    "district": "integer",
+    "id": "uuid",
+    "unit": "bigint",
+    "title": "text",
+    "description": "text",
+    "category": "text",
+    "state": "text",
+    "level": "text",
+    "department": "text",
+    "visibility": "text",
+    "reporter": "uuid",
+    "parent": "uuid",
+    "source": "text",
+    "reference": "text",
+    "latitude": "double precision",
+    "longitude": "double precision",
+    "subject_kind": "text",
+    "subject": "text",
+    "answers": "jsonb",
+    "opened_at": "timestamptz",
+    "answer_due_at": "timestamptz",
+    "solve_due_at": "timestamptz",
+    "clocks": "jsonb",
+    "version": "bigint",
+}
+_ROW: Final = attrgetter(*(f"{name}_json" if name in {"answers", "clocks"} else name for name in _TICKET))
+_BESIDES: Final = {
+    "rules": "uuid",
+    "entry": "uuid",
+    "trace": "text",
+    "event": "uuid",
+    "tenant": "integer",
+    "aggregate": "text",
+    "shard": "smallint",
+    "topic": "text",
+    "payload": "bytea",
+    "headers": "jsonb",
+}
+_REACH: Final = together.reach("report")
 # Rules and unit are looked up beside it; nothing is written unless the ticket was made by the rules that are in force.
 _TAKE_IN: Final = f"""
-    WITH rules AS MATERIALIZED (
-        SELECT (SELECT revision FROM district_rules WHERE district = $1) IS NOT DISTINCT FROM $25::uuid AS current,
-               EXISTS (SELECT FROM known_unit WHERE district = $1 AND unit = $3 AND active) AS known
-        FROM {together.reaching(37)}
+    WITH report AS MATERIALIZED (
+        SELECT *,
+               (SELECT revision FROM district_rules AS now WHERE now.district = asked.district)
+                   IS NOT DISTINCT FROM rules AS current,
+               coalesce((SELECT active FROM known_unit AS place
+                         WHERE place.district = asked.district AND place.unit = asked.unit), false) AS known
+        FROM {together.asked(_TICKET | _BESIDES)} WHERE {together.reach("asked")}
     ), opened AS (
-        INSERT INTO ticket ({", ".join(_COLUMNS)})
-        SELECT {", ".join(f"${number}" for number in range(1, 25))} FROM rules WHERE current AND known
+        INSERT INTO ticket ({", ".join(_TICKET)})
+        SELECT {", ".join(_TICKET)} FROM report WHERE current AND known AND {_REACH}
     ), entered AS (
         INSERT INTO ticket_entry (district, id, unit, ticket_id, reporter, sequence, move, state, actor, trace_id, at)
-        SELECT $1, $26, $3, $2, $11, $24, $27, $7, $11, $28, $20 FROM rules WHERE current AND known
+        SELECT district, entry, unit, id, reporter, version, '{Move.OPEN}', state, reporter, trace, opened_at
+        FROM report WHERE current AND known AND {_REACH}
     ), timed AS (
         INSERT INTO timer (district, kind, aggregate, unit, due_at, try_at)
-        SELECT $1, kind, $2, $3, at, at
-        FROM rules, unnest($29::text[], ARRAY[$21, $22]::timestamptz[]) AS clock (kind, at) WHERE current AND known
+        SELECT district, kind, id, unit, at, at
+        FROM report, LATERAL (
+            VALUES ('{Clock.ANSWER}', answer_due_at), ('{Clock.SOLVE}', solve_due_at)
+        ) AS clock (kind, at)
+        WHERE current AND known AND {_REACH}
     ), told AS (
         INSERT INTO outbox (event_id, district, aggregate, shard, subject, payload, headers)
-        SELECT $30, $31, $32, $33, $34, $35, $36 FROM rules WHERE current AND known
+        SELECT event, tenant, aggregate, shard, topic, payload, headers FROM report WHERE current AND known AND {_REACH}
     )
-    SELECT current, known FROM rules"""  # noqa: S608 of constants
+    SELECT current, known FROM report ORDER BY turn"""  # noqa: S608 of constants
 
 
 class ReferenceTaken(Conflict):
@@ -257,8 +276,7 @@ async def _keep(database: Database, report: Report, revision: UUID | None) -> Ro
         category=report.category,
         parent=report.parent,
     )
-    entry = (uuid7(), Move.OPEN.value, trace_id())
-    values = (*report.row(), revision, *entry, _CLOCK_NAMES, *outbox.parcel(opened))
+    values = (*report.row(), revision, uuid7(), trace_id(), *outbox.parcel(opened))
     try:
         kept = await together.write(database, _TAKE_IN, *values, waits=report.reference is not None)
     except IntegrityError as error:
