@@ -92,6 +92,11 @@ class Home:
         return self.root / "files"
 
     @property
+    def spool(self) -> Path:
+        """The databases' log on its way to where backups are, unless `linli backup wal --spool` names another place."""
+        return self.root / "wal"
+
+    @property
     def logs(self) -> Path:
         """One file a process."""
         return self.root / "logs"

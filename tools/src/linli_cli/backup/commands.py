@@ -165,7 +165,7 @@ def wal_(
     """Keep the databases' log and files as they come, until stopped: for any time between two backups 持续归档日志."""
     place, lock = _place(to, make=True), _lock(recipient, recipient_file)
     home = _home()
-    folder = spool or home.root / "wal"
+    folder = spool or home.spool
     stores = Stores.of(home)
     receivers = [wal.Receiver(one, place, lock, folder, stores.files) for one in take.sources(stores)]
     stopped: list[int] = []

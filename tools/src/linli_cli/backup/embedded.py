@@ -89,7 +89,7 @@ def _lay(home: Home, backup: Backup, point: Point) -> None:
     draft.mkdir(mode=0o700)
     lay(backup, PRIMARY, point, into_folder(draft))
     database.hand_over(draft)
-    shutil.rmtree(home.root / "wal", ignore_errors=True)  # what the log's keeper had of the platform before
+    shutil.rmtree(home.spool, ignore_errors=True)  # what the log's keeper had of the platform before
     draft.replace(home.data / "postgres")  # over an empty one, if any
 
 

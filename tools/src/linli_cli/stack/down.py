@@ -1,5 +1,6 @@
 """`linli down` and `linli reset`: stop without loss, and start over."""
 
+import os
 import shutil
 import signal
 from contextlib import suppress
@@ -25,23 +26,29 @@ def down() -> None:
 
 
 def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False) -> None:
-    """Stop the platform and delete its data 停止平台并清空数据."""
+    """Stop the platform and delete its data, tickets' files and logs; secrets stay 停止平台并清空数据、附件与日志."""
     home = Home.embedded()
     if not home.root.exists():
         err.print(f"There is nothing in {home.root}.  {home.root} 中没有数据。")
         return
     if not yes:
         typer.confirm(
-            f"All data and logs in {home.root} will be deleted. Go on?\n"
-            f"{home.root} 中的全部数据和日志将被删除，是否继续？",
+            f"All data, tickets' files and logs in {home.root} will be deleted. Go on?\n"
+            f"{home.root} 中的全部数据、工单附件和日志将被删除，是否继续？",
             abort=True,
         )
     stop(home)
-    with step("Data and logs are deleted", "数据与日志已删除"):
+    with step("Data, tickets' files and logs are deleted", "数据、工单附件与日志已删除"):
         # The secrets stay: what was backed up can be read with their master key only.
-        for folder in (home.data, home.logs, home.run):
+        for folder in (home.data, home.files, home.spool, home.logs, home.run):
             if folder.exists():
                 shutil.rmtree(folder)
+    if elsewhere := os.environ.get("LINLI_FILES"):
+        err.print(  # another platform may keep its own there
+            f"! Tickets' files in {elsewhere} are not deleted.  {elsewhere} 中的工单附件未删除。",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def stop(home: Home) -> bool:
