@@ -1,6 +1,8 @@
+import os
 import random
 import socket
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
@@ -13,6 +15,9 @@ from pyrage.x25519 import Identity
 from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.home import Home
+from linli_cli.stack.supervisor import BIN
+
+Linli = Callable[..., subprocess.CompletedProcess[str]]
 
 FOLDER = "邻里 100% %(x)s"
 """Whoever names his folder so shall not be left outside."""
@@ -49,6 +54,31 @@ def shared_home() -> Iterator[Home]:
     # closes that folder to others, even while a server works in it.
     with TemporaryDirectory(prefix="linli-stack-", ignore_cleanup_errors=True) as folder:
         yield new_home(Path(folder) / FOLDER)
+
+
+@pytest.fixture(scope="module")
+def linli(shared_home: Home) -> Iterator[Linli]:
+    """The command, with a stack that is up and empty; it is taken down in the end."""
+    (shared_home.run / "port").unlink()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("LINLI_", "OTEL_"))},
+        "LINLI_HOME": str(shared_home.root),
+        "LINLI_PORT": str(shared_home.port),
+        "COLUMNS": "400",
+    }
+
+    def linli(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [BIN / "linli", *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    try:
+        linli("up", "--empty")
+        yield linli
+    finally:
+        linli("down")
 
 
 @pytest.fixture(scope="module")

@@ -2,48 +2,21 @@
 
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import jwt
 import psutil
 import pytest
+from tools.tests.conftest import Linli
 
 from directory.bootstrap import PLATFORM_CLIENT as CLIENT_OF_DIRECTORY
 from linli_cli.home import APPS, Home
 from linli_cli.identity import PLATFORM_CLIENT
-from linli_cli.stack.supervisor import BIN, Supervisor
+from linli_cli.stack.supervisor import Supervisor
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("stack")]
-Linli = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def linli(shared_home: Home) -> Iterator[Linli]:
-    """The command, with a stack that is up and empty; it is taken down in the end."""
-    (shared_home.run / "port").unlink()
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("LINLI_", "OTEL_"))},
-        "LINLI_HOME": str(shared_home.root),
-        "LINLI_PORT": str(shared_home.port),
-        "COLUMNS": "400",
-    }
-
-    def linli(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [BIN / "linli", *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
-
-    try:
-        linli("up", "--empty")
-        yield linli
-    finally:
-        linli("down")
 
 
 def claims(token: str) -> dict[str, object]:
