@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,8 +18,14 @@ FOREIGN = "310115005001001"
 
 
 @pytest.fixture(scope="module")
-async def tickets(stage: Stage) -> AsyncIterator[Running]:
-    async with stage.run("tickets", create_app, subscriptions) as running:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where photos and files are kept."""
+    return tmp_path_factory.mktemp("files")
+
+
+@pytest.fixture(scope="module")
+async def tickets(stage: Stage, folder: Path) -> AsyncIterator[Running]:
+    async with stage.run("tickets", create_app, subscriptions, files=str(folder)) as running:
         await running.know_units(MICRO, SIBLING, FOREIGN)
         yield running
 

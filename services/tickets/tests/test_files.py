@@ -28,18 +28,6 @@ CAMERA = "camera that nobody should know of"
 PDF = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("files")
-
-
-@pytest.fixture(scope="module")
-async def tickets(stage: Stage, folder: Path) -> AsyncIterator[Running]:
-    async with stage.run("tickets", create_app, subscriptions, files=str(folder)) as running:
-        await running.know_units(MICRO, SIBLING)
-        yield running
-
-
 def photo(form: str = "JPEG", size: tuple[int, int] = (640, 480), mode: str = "RGB", *, turned: bool = False) -> bytes:
     """Make a picture as a phone would: with its place, its maker, a comment."""
     image = Image.new(mode, size, "red")

@@ -7,16 +7,19 @@ import httpx
 import pytest
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, STREET, employ
 from services.tickets.tests.test_departments import DISTRICT, made
+from services.tickets.tests.test_files import PDF, photo
 from services.tickets.tests.test_whistles import staffed
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from linli import units
 from linli.db import Scope, transaction
 from linli.models import Base
+from linli.security import Principal
 from linli.testing import Running
 from tickets.models.cases import Case
-from tickets.models.tickets import Ticket
+from tickets.models.tickets import Entry, Ticket
 from tickets.models.whistles import Whistle
 from tickets.sight import PARTS
 
@@ -31,9 +34,9 @@ async def describe(tickets: Running, code: str, **facts: object) -> None:
     assert answer.status_code == 201, answer.text
 
 
-async def opened(tickets: Running, category: str) -> str:
+async def opened(tickets: Running, category: str, client: httpx.AsyncClient | None = None) -> str:
     body = {"unit": MICRO, "title": "家事", "description": "请上门看看", "category": category}
-    answer = await tickets.client("resident", DISTRICT, uuid4()).post("/tickets/v1/tickets", json=body)
+    answer = await (client or tickets.client("resident", DISTRICT, uuid4())).post("/tickets/v1/tickets", json=body)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 
@@ -123,6 +126,81 @@ async def test_no_statement_of_the_orm_shows_department_staff_what_they_have_not
         for part in PARTS:
             assert {str(id_) for id_ in await session.scalars(select(part.ticket_id))} == {theirs}, part.__tablename__
         assert list(await session.scalars(select(Whistle.department))) == ["called_here"]
+
+
+async def test_no_statement_of_the_orm_shows_an_app_what_is_private_and_not_its_own(tickets: Running) -> None:
+    await describe(tickets, "kept_from_apps", visibility="private")
+    await made(tickets, "apps_called")
+    app, manager = uuid4(), tickets.client("community_manager", COMMUNITY)
+    own = await opened(tickets, "kept_from_apps", tickets.client("app", STREET, app))
+    plain, private = await opened(tickets, "other"), await opened(tickets, "kept_from_apps")
+    for ticket in (own, plain, private):
+        await moved(manager, ticket, "whistle", departments=["apps_called"])
+        await complete(tickets, ticket)
+    scope = Principal(app, "app", frozenset({"app"}), units.parse(STREET), ()).scope
+    async with transaction(tickets.app.state.sessions, scope) as session:
+        assert await shown(session, Ticket.id, own, plain, private) == {own, plain}
+        parts: list[Any] = [*PARTS, Whistle]
+        for part in (*parts, *map(aliased, parts)):
+            assert await shown(session, part.ticket_id, own, plain, private) == {own, plain}, part
+        joined = select(Entry.ticket_id).join(Ticket, Ticket.id == Entry.ticket_id)
+        assert private not in {str(id_) for id_ in await session.scalars(joined)}
+
+
+async def shown(session: AsyncSession, column: InstrumentedAttribute[UUID], *tickets: str) -> set[str]:
+    """Tell which of some tickets a column of the ORM's gives."""
+    return {str(id_) for id_ in await session.scalars(select(column).where(column.in_(map(UUID, tickets))))}
+
+
+async def test_an_app_neither_reads_nor_finds_what_is_private_and_not_its_own(tickets: Running) -> None:
+    for visibility in ("private", "public"):
+        await describe(tickets, f"{visibility}_to_apps", visibility=visibility)
+    app = tickets.client("app", STREET, uuid4())
+    reporter = tickets.client("resident", DISTRICT, uuid4())
+    own = await opened(tickets, "private_to_apps", app)
+    public = await opened(tickets, "public_to_apps", reporter)
+    private = await opened(tickets, "private_to_apps", reporter)
+    papers = {}
+    for client, ticket in ((app, own), (reporter, public), (reporter, private)):
+        answer = await client.post(f"/tickets/v1/tickets/{ticket}/files", content=photo())
+        papers[ticket] = answer.raise_for_status().headers["location"]
+
+    async def answers(ticket: str) -> set[int]:
+        at = f"/tickets/v1/tickets/{ticket}"
+        reads = [at, f"{at}/timeline", f"{at}/files", papers[ticket], f"{papers[ticket]}/thumbnail"]
+        noted = await app.post(f"{at}/note", json={"note": "在吗"}, headers={"If-Match": "*"})
+        added = await app.post(f"{at}/files", content=PDF)
+        return {noted.status_code, added.status_code, *[(await app.get(path)).status_code for path in reads]}
+
+    assert {ticket: await answers(ticket) for ticket in (own, public, private)} == {
+        own: {200, 201},
+        public: {200, 201},
+        private: {404},
+    }
+    assert (await app.delete(papers[private], headers={"If-Match": "*"})).status_code == 404
+    listed = {one["id"] for one in (await app.get("/tickets/v1/tickets?limit=200")).json()["items"]}
+    assert listed & {own, public, private} == {own, public}
+    found = await app.get("/tickets/v1/tickets/similar", params={"unit": MICRO, "limit": 200})
+    assert {one["id"] for one in found.json()["items"]} & {own, public, private} == {public}
+
+
+@pytest.mark.parametrize(
+    ("roles", "called", "app"),
+    [
+        ({"app"}, False, True),
+        ({"app", "grid_worker"}, False, True),
+        ({"app", "department_staff"}, True, True),
+        ({"app", "operator"}, False, True),
+        ({"app", "street_admin"}, False, False),
+        ({"department_staff", "operator"}, True, False),
+        ({"department_staff", "community_manager"}, False, False),
+    ],
+)
+def test_who_has_a_wider_role_besides_sees_by_that_only_what_it_may_read(
+    roles: set[str], *, called: bool, app: bool
+) -> None:
+    scope = Principal(uuid4(), "", frozenset(roles), units.parse(STREET), ()).scope
+    assert (scope.called, scope.app) == (called, app)
 
 
 def test_no_table_of_what_belongs_to_a_ticket_is_left_out() -> None:

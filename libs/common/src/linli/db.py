@@ -52,6 +52,7 @@ class Scope:
         person: who acts; a resident's own rows are his by this id.
         called: whether of the range only what this person was called to is his business (部门人员); a service that
             calls people keeps the rest from him.
+        app: whether an app sees the range (应用), and nobody in office: a service keeps what is private from it.
         keeps_plans: whether the server may plan a statement once for all times: only where all of them reach as far,
             as a plan that was made for a street may be 240 times slower for a district.
     """
@@ -62,13 +63,14 @@ class Scope:
     grids: tuple[int, ...] = ()
     person: UUID = NOBODY
     called: bool = False
+    app: bool = False
     keeps_plans: bool = False
 
     @classmethod
-    def of_unit(cls, unit: int, person: UUID = NOBODY, *, called: bool = False) -> Self:
+    def of_unit(cls, unit: int, person: UUID = NOBODY, *, called: bool = False, app: bool = False) -> Self:
         """See everything at or below a unit."""
         lo, hi = units.span(unit)
-        return cls("linli_scoped", lo, hi, person=person, called=called)
+        return cls("linli_scoped", lo, hi, person=person, called=called, app=app)
 
     @classmethod
     def of_district(cls, district: int) -> Self:

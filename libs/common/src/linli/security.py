@@ -133,7 +133,8 @@ class Principal:
     def scope(self) -> Scope:
         """What a transaction in this caller's name may see."""
         if ranged := self.roles & _SEES_RANGE:
-            return Scope.of_unit(self.unit, self.id, called=ranged == {"department_staff"})
+            narrowed = frozenset() if "tickets.assign" in self.permissions else ranged  # who manages it sees all of it
+            return Scope.of_unit(self.unit, self.id, called="department_staff" in narrowed, app="app" in narrowed)
         if "grid_worker" in self.roles:
             return Scope.of_grids(self.grids, self.district, self.id)
         return self.own
