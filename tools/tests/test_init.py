@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 from linli.bootstrap import logins
 from linli_cli.console import Trouble
-from linli_cli.deploy import bundle, checks, files, jobs, keys
+from linli_cli.deploy import bundle, checks, files, https, jobs, keys
 from linli_cli.home import APPS, SERVICES, Home
 from linli_cli.main import app, run
+from linli_cli.stack import tls
 
 Init = Callable[..., Home]
 
@@ -254,7 +255,42 @@ def test_a_certificate_by_acme_needs_a_name_and_somebody_to_write_to(
     )
     assert "LINLI_TLS_CERT" not in said
     assert home.url == f"https://{NAME}:8443"
-    assert {(home.secrets / name).read_bytes() for name in ("tls_certificate", "tls_key")} == {b""}
+    assert {(home.secrets / name).read_bytes() for name in ("tls_certificate", "tls_key", "acme_ca")} == {b""}
+
+
+def test_a_certificate_is_got_from_an_authority_of_ones_own(
+    init: Init, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ca = Authority(tmp_path).file
+    public = ("--acme-email", "it@example.gov.cn", "--domain", NAME)
+    own = (*public, "--acme-server", "https://ca.example.gov.cn/directory", "--acme-ca", str(ca))
+    home = init(*public)
+    with pytest.raises(Trouble):
+        init(*own)
+    said = capsys.readouterr().err
+    assert "does not say yet" in said
+    (home.root / ".env").write_text((home.root / ".env").read_text() + said[said.index("LINLI_ACME_SERVER=") :])
+    init(*own)
+    told = dotenv_values(home.root / ".env")
+    assert told["LINLI_ACME_SERVER"] == "https://ca.example.gov.cn/directory"
+    assert told["LINLI_ACME_CA"] == "/run/secrets/acme_ca"
+    assert (home.secrets / "acme_ca").read_bytes() == ca.read_bytes()
+    overlay = yaml.safe_load((home.root / "tls.yml").read_text())
+    assert {name: home.root / one["file"] for name, one in overlay["secrets"].items()} == {
+        name: home.secrets / name for name in ("tls_certificate", "tls_key", "acme_ca")
+    }
+    assert all(overlay["services"][service]["secrets"] == [*overlay["secrets"]] for service in ("configure", "gateway"))
+
+
+def test_an_upgrade_makes_the_files_that_a_newer_version_wants_for_https(init: Init) -> None:
+    home = init()
+    https.renew(home)
+    assert not (home.secrets / "acme_ca").exists(), "it speaks HTTP"
+    for name in ("tls_certificate", "tls_key"):
+        (home.secrets / name).write_text(name)
+    https.renew(home)
+    kept = {name: (home.secrets / name).read_text() for name in ("tls_certificate", "tls_key", "acme_ca")}
+    assert kept == {"tls_certificate": "tls_certificate", "tls_key": "tls_key", "acme_ca": ""}
 
 
 def test_a_deployment_that_speaks_http_is_told_what_its_settings_lack(
@@ -292,5 +328,5 @@ def test_the_gateway_in_containers_speaks_https_when_told(
     assert routes["tls"]["stores"]["default"]["defaultCertificate"]["certFile"] == str(certificate)
     assert routes["http"]["routers"]["tickets"]["entryPoints"] == ["web", "websecure"]
     overlay = yaml.safe_load((home.root / "tls.yml").read_text())["services"]
-    assert set(told) | {"LINLI_ACME_EMAIL"} == set(overlay["configure"]["environment"])
+    assert {*tls.WISHES, "LINLI_PORT"} == set(overlay["configure"]["environment"])
     assert overlay["gateway"]["ports"][0].endswith(":8081")

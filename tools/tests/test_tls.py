@@ -205,11 +205,27 @@ def test_a_certificate_that_can_not_be_served_is_refused_before_anything_starts(
         ("", "", "", "d"),
         ("c", "k", "e", "d"),
         ("c", "", "e", "d"),
+        ("", "", "", "", "https://ca.example/directory"),
+        ("c", "k", "", "", "https://ca.example/directory"),
+        ("c", "k", "", "d", "", "ca.pem"),
     ],
 )
-def test_half_of_what_https_needs_is_no_wish(said: tuple[str, str, str, str]) -> None:
+def test_half_of_what_https_needs_is_no_wish(said: tuple[str, ...]) -> None:
     with pytest.raises(Trouble, match="either a certificate"):
         tls.source(*said)
+
+
+def test_an_authority_that_can_not_be_asked_is_refused_before_anything_starts(
+    authority: Authority, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").touch()
+    for server, ca, words in (
+        ("http://ca.example/directory", str(authority.file), "begins with https"),
+        ("https://ca.example/directory", str(tmp_path / "missing"), "as PEM"),
+        ("https://ca.example/directory", str(tmp_path / "empty"), "as PEM"),
+    ):
+        with pytest.raises(Trouble, match=words):
+            tls.source("", "", "it@example.gov.cn", NAME, server, ca)
 
 
 def test_without_a_wish_the_gateway_speaks_http_alone(home: Home) -> None:
@@ -222,6 +238,8 @@ def test_without_a_wish_the_gateway_speaks_http_alone(home: Home) -> None:
 def test_traefik_takes_the_configuration_for_acme(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINLI_ACME_EMAIL", "it@example.gov.cn")
     monkeypatch.setenv("LINLI_DOMAIN", NAME)
+    # An authority that answers nobody: what is tested is that Traefik reads all of it, and goes on without.
+    monkeypatch.setenv("LINLI_ACME_SERVER", "https://127.0.0.1:9/directory")
     gateway.write(home)
     static = json.loads((home.run / "gateway.yml").read_text())
     asked = static["certificatesResolvers"]["acme"]["acme"]
@@ -230,9 +248,6 @@ def test_traefik_takes_the_configuration_for_acme(home: Home, monkeypatch: pytes
         "certResolver": "acme",
         "domains": [{"main": NAME}],
     }
-    # An authority that answers nobody: what is tested is that Traefik reads all of it, and goes on without.
-    asked["caServer"] = "http://127.0.0.1:9/directory"
-    (home.run / "gateway.yml").write_text(json.dumps(static))
     log = home.logs / "gateway.log"
     with traefik(home) as process:
         for _ in range(200):
@@ -259,13 +274,11 @@ def test_a_certificate_is_got_by_acme_from_an_authority_that_asks_for_proof(
 ) -> None:
     monkeypatch.setenv("LINLI_ACME_EMAIL", "it@example.gov.cn")
     monkeypatch.setenv("LINLI_DOMAIN", NAME)
-    gateway.write(home)
     door = f"127.0.0.1:{home.port + 19}"
     with acme.authority(door, authority.sign, authority.certificate("localhost")) as given:
-        static = json.loads((home.run / "gateway.yml").read_text())
-        own = {"caServer": f"{given.url}/directory", "caCertificates": [str(authority.file)]}
-        static["certificatesResolvers"]["acme"]["acme"] |= own
-        (home.run / "gateway.yml").write_text(json.dumps(static))
+        monkeypatch.setenv("LINLI_ACME_SERVER", f"{given.url}/directory")
+        monkeypatch.setenv("LINLI_ACME_CA", str(authority.file))
+        gateway.write(home)
         context = ssl.create_default_context(cafile=str(authority.file))
         deadline = time.monotonic() + 30
         certificate = None

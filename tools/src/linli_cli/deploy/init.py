@@ -55,6 +55,10 @@ def init(  # noqa: PLR0913, PLR0917 one option each
     tls_key: Annotated[Path | None, typer.Option(help="Its key 证书私钥", dir_okay=False)] = None,
     acme_email: Annotated[str, typer.Option(help="Get a certificate by ACME; who is written to ACME 邮箱")] = "",
     domain: Annotated[str, typer.Option(help="For which name ACME 域名")] = "",
+    acme_server: Annotated[str, typer.Option(help="Its directory, if not the public one ACME 目录地址")] = "",
+    acme_ca: Annotated[
+        Path | None, typer.Option(help="Certificates that prove it, PEM CA 证书", dir_okay=False)
+    ] = None,
     http_port: Annotated[int, typer.Option(min=1, max=65535, help="Sends to HTTPS 跳转端口")] = 80,
     *,
     observability: Annotated[bool, typer.Option("--observability", help="Pass traces and metrics on 启用监控")] = False,
@@ -64,7 +68,7 @@ def init(  # noqa: PLR0913, PLR0917 one option each
     home = Home(folder.absolute(), port)
     settings = home.root / ".env"
     known = settings.exists()
-    secure = https.wished(tls_cert, tls_key, acme_email, domain)
+    secure = https.wished(tls_cert, tls_key, acme_email, domain, acme_server, acme_ca)
     if known and not (home.root / "secrets" / "master_key").exists():
         raise Trouble(
             f"{home.root} is set up, but its master key is gone: without it no personal data can be read.",

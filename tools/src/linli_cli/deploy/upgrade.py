@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from linli_cli.console import Trouble, err, step
-from linli_cli.deploy import files, keys
+from linli_cli.deploy import files, https, keys
 from linli_cli.home import APPS, PROJECT, Home
 
 _JOBS = ("configure", "provision", "migrate", "streams", "bootstrap")
@@ -33,6 +33,7 @@ def upgrade(
     try:
         _write_settings(home.root, tag)
         keys.make(home)
+        https.renew(home)
         with step(f"{tag} runs beside what ran before", "新版本已与旧版本并行运行"):
             _begin(home.root, old)
     except Trouble as trouble:

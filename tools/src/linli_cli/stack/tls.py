@@ -15,7 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from linli_cli.console import Trouble
 
-WISHES: Final = ("LINLI_TLS_CERT", "LINLI_TLS_KEY", "LINLI_ACME_EMAIL", "LINLI_DOMAIN")
+WISHES: Final = (
+    *("LINLI_TLS_CERT", "LINLI_TLS_KEY"),
+    *("LINLI_ACME_EMAIL", "LINLI_DOMAIN", "LINLI_ACME_SERVER", "LINLI_ACME_CA"),
+)
 _RESOLVER: Final = "acme"
 
 
@@ -62,10 +65,40 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Acme:
-    """A certificate that Traefik gets: for which name, and whom the authority writes to."""
+    """A certificate that Traefik gets, and whom the authority writes to.
+
+    Attributes:
+        domain: the name that it is for.
+        server: address of the authority's directory; empty for the public one that Traefik knows.
+        ca: certificates (PEM) by which the authority itself is believed; without them, whom this machine believes.
+    """
 
     email: str
     domain: str
+    server: str = ""
+    ca: Path | None = None
+
+    def check(self) -> None:
+        """Refuse what Traefik would only write into its log, serving a certificate of its own making.
+
+        Raises:
+            Trouble: when the authority's address is not HTTPS, or the file holds no certificates.
+        """
+        if self.server and not self.server.startswith("https://"):
+            raise Trouble(
+                f"{self.server} is no address of an ACME directory: it begins with https://.",
+                f"{self.server} 不是 ACME 目录地址，应以 https:// 开头。",
+                hint="LINLI_ACME_SERVER",
+            )
+        try:
+            if self.ca:
+                x509.load_pem_x509_certificates(self.ca.read_bytes())
+        except (OSError, ValueError) as error:
+            raise Trouble(
+                f"{self.ca} must hold the authority's certificates, as PEM.",
+                f"{self.ca} 应为 PEM 格式的 CA 证书。",
+                hint="LINLI_ACME_CA",
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -87,7 +120,7 @@ class Tls:
 
     @classmethod
     def wished(cls, *, secure: str, plain: str, port: int, store: Path) -> Self | None:
-        """Read LINLI_TLS_CERT and LINLI_TLS_KEY, or LINLI_ACME_EMAIL and LINLI_DOMAIN; None without any.
+        """Read what HTTPS is wished with, `WISHES`; None without any.
 
         Raises:
             Trouble: when they are half said, said twice, or can't be used.
@@ -103,7 +136,9 @@ class Tls:
     @property
     def files(self) -> list[Path]:
         """What the gateway reads once, when it starts."""
-        return [self.source.file, self.source.key] if isinstance(self.source, Certificate) else []
+        if isinstance(self.source, Certificate):
+            return [self.source.file, self.source.key]
+        return [self.source.ca] if self.source.ca else []
 
     def doors(self, common: dict[str, Any]) -> dict[str, Any]:
         """Give Traefik's entry points besides `web`, from what they all have in common."""
@@ -124,12 +159,16 @@ class Tls:
         """Give who gets certificates; nobody for one's own."""
         if isinstance(self.source, Certificate):
             return {}
-        asked = {
+        asked: dict[str, object] = {
             "email": self.source.email,
             "storage": str(self.store),
             "keyType": "EC256",
             "httpChallenge": {"entryPoint": "plain"},
         }
+        if self.source.server:
+            asked["caServer"] = self.source.server
+        if self.source.ca:
+            asked["caCertificates"] = [str(self.source.ca)]
         return {"certificatesResolvers": {_RESOLVER: {"acme": asked}}}
 
     def settings(self) -> dict[str, object]:
@@ -141,22 +180,26 @@ class Tls:
         return found
 
 
-def source(certificate: str, key: str, email: str, domain: str) -> Certificate | Acme | None:
+def source(  # noqa: PLR0913, PLR0917 one for each of the wishes
+    certificate: str, key: str, email: str, domain: str, server: str = "", ca: str = ""
+) -> Certificate | Acme | None:
     """Tell which certificate is wished for; None when nothing is said.
 
     Raises:
         Trouble: when it is half said, said twice, or can't be used.
     """
-    if not (certificate or key or email or domain):
+    if not (certificate or key or email or domain or server or ca):
         return None
-    if certificate and key and not email:
+    found: Certificate | Acme | None = None
+    if certificate and key and not (email or server or ca):
         found = Certificate(Path(certificate).absolute(), Path(key).absolute())
-        found.check()
-        return found
-    if email and domain and not (certificate or key):
-        return Acme(email, domain)
-    raise Trouble(
-        "HTTPS takes either a certificate and its key, or an e-mail address and a domain for ACME.",
-        "启用 HTTPS 需提供证书与私钥，或提供用于 ACME 的邮箱与域名，二者选一。",
-        hint="LINLI_TLS_CERT and LINLI_TLS_KEY, or LINLI_ACME_EMAIL and LINLI_DOMAIN",
-    )
+    elif email and domain and not (certificate or key):
+        found = Acme(email, domain, server, Path(ca).absolute() if ca else None)
+    if found is None:
+        raise Trouble(
+            "HTTPS takes either a certificate and its key, or an e-mail address and a domain for ACME.",
+            "启用 HTTPS 需提供证书与私钥，或提供用于 ACME 的邮箱与域名，二者选一。",
+            hint="LINLI_TLS_CERT and LINLI_TLS_KEY, or LINLI_ACME_EMAIL and LINLI_DOMAIN",
+        )
+    found.check()
+    return found
