@@ -3,14 +3,12 @@
 import base64
 import io
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from uuid import uuid4
 
-import httpx
 import nats
 import pytest
-from moto.server import ThreadedMotoServer
 
 from linli.bootstrap import logins, provision
 from linli.crypto import MasterKeys
@@ -66,22 +64,12 @@ async def settle(url: str, service: str, district: int) -> None:
 
 
 @pytest.fixture(scope="module", params=["folder", "s3"])
-def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where files are kept."""
     if request.param == "folder":
-        yield str(tmp_path_factory.mktemp("files"))
-        return
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "test")
-        patch.setenv("AWS_REGION", "us-east-1")
-        httpx.put(f"http://{host}:{port}/district", trust_env=False).raise_for_status()
-        yield "s3://district/tickets"
-    server.stop()
+        return str(tmp_path_factory.mktemp("files"))
+    s3: str = request.getfixturevalue("s3")
+    return f"{s3}/tickets"
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
-import httpx
 import pytest
-from moto.server import ThreadedMotoServer
 from pyrage.x25519 import Identity
 
 from linli_cli.archive.places import Place
@@ -79,22 +77,6 @@ def linli(shared_home: Home) -> Iterator[Linli]:
         yield linli
     finally:
         linli("down")
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """An S3 store with a bucket."""
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "test")
-        patch.setenv("AWS_REGION", "us-east-1")
-        httpx.put(f"http://{host}:{port}/backups", trust_env=False).raise_for_status()
-        yield "s3://backups/linli"
-    server.stop()
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -78,18 +78,13 @@ class Tickets:
 
 
 @pytest.fixture
-async def tickets(stage: Stage, place: Place, tmp_path: Path) -> AsyncIterator[Tickets]:
+async def tickets(stage: Stage, place: Place, s3: str, tmp_path: Path) -> AsyncIterator[Tickets]:
     """The real tables, and a store of the other kind than the backups'."""
     url = stage.url("postgres", await stage.fresh_database("tickets"))
-    elsewhere = str(tmp_path / "files") if place.address.startswith("s3") else f"s3://backups/files-{uuid4()}"
+    elsewhere = str(tmp_path / "files") if place.address.startswith("s3") else f"{s3}/files-{uuid4()}"
     async with connected(url) as connection:
         await connection.execute("SET session_replication_role = replica")  # no tickets, no units
         yield Tickets(url, connection, Place(elsewhere, make=True))
-
-
-@pytest.fixture(autouse=True)
-def _bucket(s3: str) -> None:
-    """Have the store of files in it, too."""
 
 
 async def taken(tickets: Tickets, place: Place, lock: Lock, name: str, began: datetime = BEGAN) -> Receipt:

@@ -2,9 +2,10 @@
 
 import asyncio
 import io
+import os
 import struct
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -13,7 +14,6 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 from PIL import ExifTags, Image
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING
 
@@ -316,21 +316,9 @@ async def test_without_a_store_nothing_is_taken(stage: Stage) -> None:
         assert (refused.status_code, refused.json()["type"]) == (503, "urn:linli:problem:no-place-for-files")
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    httpx.put(f"http://{host}:{port}/district", trust_env=False).raise_for_status()
-    yield f"http://{host}:{port}/district"
-    server.stop()
+async def test_a_bucket_keeps_files_as_a_folder_does(stage: Stage, s3: str) -> None:
+    bucket = f"{os.environ['AWS_ENDPOINT_URL']}/{s3.removeprefix('s3://')}"
 
-
-async def test_a_bucket_keeps_files_as_a_folder_does(stage: Stage, bucket: str) -> None:
     async def names() -> int:
         return (await outside.get(bucket)).text.count("<Key>tickets/310104/")
 
@@ -339,7 +327,7 @@ async def test_a_bucket_keeps_files_as_a_folder_does(stage: Stage, bucket: str) 
 
     async with (
         httpx.AsyncClient(trust_env=False) as outside,
-        stage.run("tickets", create_app, subscriptions, files="s3://district/tickets") as running,
+        stage.run("tickets", create_app, subscriptions, files=f"{s3}/tickets") as running,
     ):
         await running.know_units(MICRO)
         reporter = running.client("resident", "310104", uuid4())

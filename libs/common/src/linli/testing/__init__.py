@@ -1,10 +1,12 @@
-"""A pytest plugin with real servers: PostgreSQL and NATS for each worker, and a service running on them.
+"""A pytest plugin with real servers: PostgreSQL and NATS for each worker, a service running on them, an S3 store.
 
 Every module gets fresh databases, copied from a template that is migrated once; its rows are its own.
 """
 
 from collections.abc import Iterator
+from uuid import uuid4
 
+import httpx
 import pytest
 
 from linli.testing.servers import (
@@ -58,6 +60,25 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """Run an S3 store with an empty bucket; gives its address, `s3://...`, and the environment says where that is."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 slow to load
+
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    bucket = f"bucket-{uuid4()}"  # stores of one process share their content
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_REGION", "us-east-1")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "test")
+        httpx.put(f"http://{host}:{port}/{bucket}", trust_env=False).raise_for_status()
+        yield f"s3://{bucket}"
+    server.stop()
 
 
 @pytest.fixture(scope="session")
