@@ -1,13 +1,15 @@
 import asyncio
 from collections import defaultdict
+from types import SimpleNamespace
 from uuid import uuid4
 
 import asyncpg
 import pytest
 from libs.common.tests.conftest import Chassis, chassis_on, opened
 
+from linli import relay
 from linli.publishing import Publisher
-from linli.relay import Relay
+from linli.relay import Relay, _Lane
 from linli.testing import NatsServer, Stage, eventually
 
 
@@ -147,6 +149,38 @@ async def test_a_wake_moves_an_event_within_a_tenth_of_a_second(chassis: Chassis
             await chassis.publish(opened())
             waits.append(await asyncio.wait_for(arrived.get(), 5) - begun)
     assert sorted(waits)[4] < 0.1
+
+
+async def test_after_a_round_of_six_events_or_more_the_next_waits_twice_as_long(
+    chassis: Chassis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paces: dict[int, float] = {}
+    rounds = [0]
+    begin = Relay._round
+
+    async def counted(self: Relay, lanes: list[_Lane]) -> int:
+        rounds.append(await begin(self, lanes))
+        return rounds[-1]
+
+    class Waiting:
+        """asyncio, as the relay sees it."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(asyncio, name)
+
+        async def sleep(self, seconds: float) -> None:
+            paces[rounds[-1]] = seconds
+            await asyncio.sleep(seconds)
+
+    monkeypatch.setattr(Relay, "_round", counted)
+    monkeypatch.setattr(relay, "asyncio", Waiting())
+    monkeypatch.setattr(relay, "time", SimpleNamespace(monotonic=lambda: 0.0))  # a round takes no time
+    async with chassis.relaying():
+        for events in (1, 5, 6, 40):
+            await chassis.publish(*(opened() for _ in range(events)))
+            await eventually(lambda of=events: of in paces)  # type: ignore[misc]
+    paces.pop(0, None)
+    assert paces == {1: 0.008, 5: 0.008, 6: 0.016, 40: 0.016}
 
 
 async def _logged(chassis: Chassis, expected: int) -> bool:
