@@ -22,6 +22,7 @@ from linli.events.tickets import (
     TicketResolved,
     TicketReturned,
     TicketSplit,
+    TicketUnfolded,
     TicketWaiting,
     TicketWhistled,
     TicketWithdrawn,
@@ -91,6 +92,14 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
             {"assignee": "ticket_rated", "manager": "ticket_rated_poorly"},
         ),
         (TicketFolded(**{**BOTH, "ticket": uuid4()}, into=TICKET, folded_by=MANAGER), {"reporter": "ticket_folded"}),
+        (
+            TicketUnfolded(**BOTH, **ABOVE, withdrawn=uuid4()),
+            {
+                "reporter": "ticket_unfolded",
+                "assignee": "ticket_unfolded_to_you",
+                "manager": "ticket_unfolded_to_you",
+            },
+        ),
         (TicketSplit(**OF, reporter=REPORTER, parts=(uuid4(),), split_by=MANAGER), {"reporter": "ticket_split"}),
         (TicketNoted(**BOTH, noted_by=REPORTER), {"assignee": "ticket_noted"}),
         (TicketWhistled(**CALL, called_by=MANAGER, members=(MEMBER,), due_at=AT), {"member": "whistle_blown"}),

@@ -98,11 +98,19 @@ async def _live(tickets: Running, chance: random.Random, at: datetime, reporter:
 
 
 _LIFE: dict[str, list[tuple[str, str | None, str]]] = {
-    "open": [("assign", None, "assigned"), ("withdraw", None, "closed"), ("answer_overdue", None, "open")],
+    "open": [
+        *[("assign", None, "assigned"), ("withdraw", None, "closed"), ("answer_overdue", None, "open")],
+        ("fold", None, "folded"),
+    ],
+    "folded": [("unfold", None, "open")],
     "assigned": [("resolve", None, "resolved"), ("solve_overdue", None, "assigned"), ("assign", None, "assigned")],
     "resolved": [("close", "fixed", "closed"), ("close", "no_answer", "closed"), ("reopen", None, "assigned")],
     "closed": [("rate", None, "closed"), ("poorly_rated", None, "assigned")],
 }
+
+
+_MORE = {"open": 1, "poorly_rated": 1, "unfold": 1, "close": -1, "withdraw": -1, "fold": -1}
+"""How many more are open after a step."""
 
 
 def _id(at: datetime) -> UUID:
@@ -120,7 +128,7 @@ def counted(steps: list[Step], key: Callable[[Step], str], period: Period, days:
         took = (step["at"] - step["opened_at"]).total_seconds()
         if first := step["move"] == "assign" and step["ticket"] not in given:
             given.add(step["ticket"])
-        more = {"open": 1, "poorly_rated": 1, "close": -1, "withdraw": -1}.get(step["move"], 0)
+        more = _MORE.get(step["move"], 0)
         for start in starts:
             if _start(day, period) <= start and day <= max(days):
                 found[start.isoformat(), key(step)]["open"] += more
@@ -130,7 +138,7 @@ def counted(steps: list[Step], key: Callable[[Step], str], period: Period, days:
         figure["opened"] += step["move"] == "open"
         figure["repeated"] += step["move"] == "open" and step["repeats"]
         figure["overdue"] += step["move"].endswith("_overdue")
-        figure["closed"] += step["move"] in {"close", "withdraw"}
+        figure["closed"] += _MORE.get(step["move"]) == -1
         figure["fixed"] += step["outcome"] == "fixed"
         figure["reopened"] += step["move"] in {"reopen", "poorly_rated"}
         if first:
@@ -266,8 +274,10 @@ async def test_what_is_open_is_what_is_not_closed(tickets: Running, history: lis
     last = {row["key"]: row["open"] for row in shown if row["start"] == TODAY.replace(day=1).isoformat()}
     rows = await tickets.database.fetch(
         "SELECT category, count(*) FROM (SELECT DISTINCT ON (ticket_id) ticket_id, move FROM ticket_entry"
-        " WHERE move IN ('open', 'close', 'withdraw', 'poorly_rated') ORDER BY ticket_id, sequence DESC) AS latest"
-        " JOIN ticket ON ticket.id = ticket_id WHERE move IN ('open', 'poorly_rated') GROUP BY 1"
+        " WHERE move = ANY ($1) ORDER BY ticket_id, sequence DESC) AS latest"
+        " JOIN ticket ON ticket.id = ticket_id WHERE move = ANY ($2) GROUP BY 1",
+        [*_MORE],
+        [move for move, more in _MORE.items() if more > 0],
     )
     assert last == {row["category"]: row["count"] for row in rows}
 

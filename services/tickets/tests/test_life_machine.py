@@ -53,6 +53,10 @@ class Life(RuleBasedStateMachine):
     loop: asyncio.AbstractEventLoop
     people: dict[str, tuple[httpx.AsyncClient, UUID]]
     ticket: str | None = None
+    same: str | None = None
+    """What the neighbour reported of the same, folded into it."""
+    ended: tuple[str, ...] = ()
+    """Those that were withdrawn, and went on as what the neighbour had reported."""
     state: State | None = None
     running: set[str] = set()  # noqa: RUF012 replaced, never changed
 
@@ -79,11 +83,12 @@ class Life(RuleBasedStateMachine):
     @rule(choice=st.integers(0, 11), rating=st.integers(1, 5), end=st.integers(0, 7))
     def go_on(self, choice: int, rating: int, end: int) -> None:
         """Make a legal move, so that walks get far from where they begin, and seldom one that ends them."""
+        ends = {Move.FOLD} if self.same else ENDS
         may = {
             move: actor
             for actor in ("district", "worker", "reporter")
             for move in self.read(actor).get("possible", [])
-            if move in PEOPLES and move != Move.NOTE and (end == 0 or move not in ENDS)
+            if move in PEOPLES and move != Move.NOTE and (end == 0 or move not in ends)
         }
         if may:
             move = sorted(may)[choice % len(may)]
@@ -110,8 +115,29 @@ class Life(RuleBasedStateMachine):
             # What is said to be possible is, but for what the body names.
             again = move is Move.ASSIGN and answer.json().get("type") == "urn:linli:problem:ticket-already-assigned"
             assert answer.status_code == 200 or again, (before, move, answer.text)
+            if move is Move.WITHDRAW and self.same:
+                self.go_on_with_the_same()
         else:
             assert answer.status_code in {403, 409}, (before, move, answer.text)
+
+    def go_on_with_the_same(self) -> None:
+        """Walk on with the neighbour's report, whose reporter he is."""
+        assert self.ticket
+        self.ended = (*self.ended, self.ticket)
+        self.ticket, self.same = self.same, None
+        reporter, neighbour = self.people["reporter"], self.people["neighbour"]
+        self.people = {**self.people, "reporter": neighbour, "neighbour": reporter}
+        assert self.read("reporter")["state"] in {State.OPEN, State.ASSIGNED}
+
+    @precondition(lambda self: self.same is None and self.state in {State.OPEN, State.ASSIGNED, State.WAITING})
+    @rule()
+    def fold_the_same_into_it(self) -> None:
+        """Have the neighbour report the same, and somebody see that it is."""
+        body = {"unit": MICRO, "title": "灯不亮", "description": "北门路灯不亮"}
+        self.same = str(self.wait_for(self.people["neighbour"][0].post("/tickets/v1/tickets", json=body)).json()["id"])
+        path, into = f"/tickets/v1/tickets/{self.same}/fold", {"into": self.ticket}
+        manager = self.people["district"][0]
+        assert self.wait_for(manager.post(path, json=into, headers={"If-Match": "*"})).status_code == 200
 
     @precondition(lambda self: self.running)
     @rule(choice=st.integers(0, 11))
@@ -193,11 +219,13 @@ class Life(RuleBasedStateMachine):
         """Let the trail's events be as full as the trail."""
         if self.ticket is None:
             return
-        told = [event for event in self.wait_for(self.tickets.events()) if event.get("ticket") == self.ticket]
-        version = self.wait_for(
-            self.tickets.database.fetchval("SELECT version FROM ticket WHERE id = $1", UUID(str(self.ticket)))
-        )
-        assert [event["sequence"] for event in told] == list(range(1, version + 1))
+        events = self.wait_for(self.tickets.events())
+        for ticket in (*self.ended, self.ticket):
+            told = [event["sequence"] for event in events if event.get("ticket") == ticket]
+            version = self.wait_for(
+                self.tickets.database.fetchval("SELECT version FROM ticket WHERE id = $1", UUID(ticket))
+            )
+            assert told == list(range(1, version + 1))
 
 
 async def test_no_walk_leads_a_ticket_out_of_its_life(tickets: Running) -> None:
@@ -226,3 +254,4 @@ async def test_no_walk_leads_a_ticket_out_of_its_life(tickets: Running) -> None:
     # It has been everywhere; each move for itself is tested in test_moves.py.
     been = {row["state"] for row in await tickets.database.fetch("SELECT DISTINCT state FROM ticket_entry")}
     assert been == set(State)
+    assert await tickets.database.fetchval("SELECT count(*) FROM ticket_entry WHERE move = 'unfold'")

@@ -273,6 +273,88 @@ async def test_reporters_of_duplicates_are_told_how_the_one_ends(tickets: Runnin
     assert (await moved(tickets.client("resident", "310104", second), two, "rate", rating=5)).status_code == 409
 
 
+async def test_who_withdraws_ends_his_own_matter_and_that_of_the_others_goes_on(
+    tickets: Running, people: People
+) -> None:
+    own = [tickets.client("resident", "310104", uuid4()) for _ in range(3)]
+    one, two, three = [await opened(client) for client in own]
+    await done(people.community, two, "fold", into=one)
+    await done(people.community, three, "fold", into=one)
+    await done(people.community, one, "assign", assignee=str(people.worker))
+    await done(people.grid, one, "escalate", note="须街道协调")
+    gone = await done(own[0], one, "withdraw", note="搬走了")
+    assert (gone["state"], gone["outcome"]) == ("closed", "withdrawn")
+    assert (await trail(own[0], one))[-1]["facts"] == {"unfolded": two}
+    assert [event["followers"] for event in await told(tickets, one, "withdrawn")] == [[]], "it has not ended for them"
+    stands = await read(own[1], two)
+    assert (stands["state"], stands["outcome"], stands["folded_into"], stands["closed_at"]) == (
+        *("assigned", None, None),
+        None,
+    )
+    assert (stands["assignee"], stands["level"], stands["followers"]) == (str(people.worker), "street", 1)
+    path = await trail(own[1], two)
+    assert [(entry["move"], entry["sequence"]) for entry in path] == [("open", 1), ("fold", 2), ("unfold", 3)]
+    assert (path[-1]["actor"], path[-1]["facts"]) == (NOBODY, {"withdrawn": one, "assignee": str(people.worker)})
+    running = "SELECT array_agg(kind ORDER BY kind) FROM timer WHERE aggregate = $1"
+    assert await tickets.database.fetchval(running, UUID(two)) == ["solve"]
+    (event,) = await told(tickets, two, "unfolded")
+    assert (event["withdrawn"], event["sequence"], event["reporter"]) == (one, 3, stands["reporter"])
+    assert (event["assignee"], event["handler"], len(event["supervisors"]) > 0) == (str(people.worker), STREET, True)
+    # Each still sees his own report alone, and the next withdrawal is the third one's turn.
+    assert (await own[0].get(f"/tickets/v1/tickets/{two}")).status_code == 404
+    assert (await own[1].get(f"/tickets/v1/tickets/{one}")).status_code == 404
+    await done(people.grid, two, "resolve")
+    (event,) = await told(tickets, two, "resolved")
+    assert event["followers"] == [(await read(own[2], three))["reporter"]]
+    await done(own[1], two, "reopen", note="又灭了")
+    await done(own[1], two, "withdraw")
+    stands = await read(own[2], three)
+    assert (stands["state"], stands["folded_into"], stands["followers"]) == ("assigned", None, 0)
+
+
+async def test_what_goes_on_elsewhere_goes_on_with_those_there(tickets: Running, people: People) -> None:
+    neighbour, far = tickets.client("resident", "310104", uuid4()), await opened(people.community)
+    sibling = await opened(neighbour, unit=SIBLING)
+    await done(people.district, sibling, "fold", into=far)
+    await done(people.community, far, "assign", assignee=str(people.worker))
+    assert (await people.community.get(f"/tickets/v1/tickets/{sibling}")).status_code == 404
+    await done(people.community, far, "withdraw")
+    stands = await read(neighbour, sibling)
+    assert (stands["state"], stands["assignee"], stands["handler"]) == ("open", None, SIBLING[:12])
+    kinds = "SELECT array_agg(kind ORDER BY kind) FROM timer WHERE aggregate = $1"
+    assert await tickets.database.fetchval(kinds, UUID(sibling)) == ["answer", "solve"]
+    assert (await people.community.get(f"/tickets/v1/tickets/{sibling}")).status_code == 404
+
+
+async def test_who_withdraws_what_he_alone_reported_twice_ends_it(tickets: Running, people: People) -> None:
+    one, two = await opened(people.resident), await opened(people.resident)
+    await done(people.community, two, "fold", into=one)
+    await done(people.resident, one, "withdraw")
+    assert (await read(people.resident, two))["state"] == "closed"
+    assert (await trail(people.resident, one))[-1]["facts"] is None
+    # With somebody else's his other report goes on, too.
+    three, four, five = await opened(people.resident), await opened(people.resident), await opened(people.community)
+    await done(people.community, four, "fold", into=three)
+    await done(people.community, five, "fold", into=three)
+    await done(people.resident, three, "withdraw")
+    assert (await read(people.community, five))["followers"] == 1
+    assert (await read(people.resident, four))["state"] == "closed"
+    assert [event["withdrawn"] for event in await told(tickets, five, "unfolded")] == [three]
+
+
+async def test_what_was_folded_with_its_followers_goes_on_with_them(tickets: Running, people: People) -> None:
+    own = [tickets.client("resident", "310104", uuid4()) for _ in range(3)]
+    one, two, three = [await opened(client) for client in own]
+    await done(people.community, three, "fold", into=two)
+    await done(people.community, two, "fold", into=one)
+    await done(own[0], one, "withdraw")
+    assert (await read(own[1], two))["followers"] == 1
+    await done(people.community, two, "assign", assignee=str(people.worker))
+    await done(people.grid, two, "resolve")
+    (event,) = await told(tickets, two, "resolved")
+    assert event["followers"] == [(await read(own[2], three))["reporter"]]
+
+
 async def test_a_ticket_is_folded_only_into_one_that_runs(people: People) -> None:
     one, two = await opened(people.resident), await resolved(people)
     await done(people.resident, two, "close")
@@ -409,7 +491,7 @@ def legal(path: list[dict[str, Any]]) -> bool:
             ok = state in rule.before
             back = State.ASSIGNED if assigned else State.OPEN
             after = back if rule.at_work else rule.after or state
-        assigned = assigned or move is Move.ASSIGN
+        assigned = "assignee" in (entry["facts"] or {}) if move is Move.UNFOLD else assigned or move is Move.ASSIGN
         if not ok or entry["sequence"] != number + 1 or entry["state"] != after.value:
             return False
         state = after

@@ -35,6 +35,8 @@ class Kind(StrEnum):
     TICKET_REOPENED_TO_YOU = "ticket_reopened_to_you"
     TICKET_WITHDRAWN = "ticket_withdrawn"
     TICKET_FOLDED = "ticket_folded"
+    TICKET_UNFOLDED = "ticket_unfolded"
+    TICKET_UNFOLDED_TO_YOU = "ticket_unfolded_to_you"
     TICKET_FOLLOWED_RESOLVED = "ticket_followed_resolved"
     TICKET_FOLLOWED_ENDED = "ticket_followed_ended"
     TICKET_SPLIT = "ticket_split"

@@ -18,6 +18,7 @@ from linli.events.tickets import (
     TicketResolved,
     TicketReturned,
     TicketSplit,
+    TicketUnfolded,
     TicketWaiting,
     TicketWhistled,
     TicketWithdrawn,
@@ -124,7 +125,7 @@ async def ticket_reopened(session: AsyncSession, event: TicketReopened) -> None:
 
 @subscriptions.on(TicketWithdrawn, since="0.2")
 async def ticket_withdrawn(session: AsyncSession, event: TicketWithdrawn) -> None:
-    """Tell whoever had the ticket that nothing remains to be done, and those who reported the same that it ended."""
+    """Tell whoever had the ticket that nothing remains to be done, and those for whom it ended, too, as it once did."""
     followers = {person: Kind.TICKET_FOLLOWED_ENDED for person in event.followers if person != event.reporter}
     had = {event.assignee: Kind.TICKET_WITHDRAWN} if event.assignee else {}
     if told := followers | had:
@@ -135,6 +136,13 @@ async def ticket_withdrawn(session: AsyncSession, event: TicketWithdrawn) -> Non
 async def ticket_folded(session: AsyncSession, event: TicketFolded) -> None:
     """Tell the reporter that his report goes on with another."""
     await notify(session, event, event.into, {event.reporter: Kind.TICKET_FOLDED})
+
+
+@subscriptions.on(TicketUnfolded, since="0.2")
+async def ticket_unfolded(session: AsyncSession, event: TicketUnfolded) -> None:
+    """Tell the reporter that his own report goes on, and whoever has it, and the managers there, that it is theirs."""
+    theirs = {one: Kind.TICKET_UNFOLDED_TO_YOU for one in (*event.supervisors, event.assignee) if one is not None}
+    await notify(session, event, event.ticket, {**theirs, event.reporter: Kind.TICKET_UNFOLDED})
 
 
 @subscriptions.on(TicketSplit, since="0.2")

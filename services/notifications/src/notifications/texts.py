@@ -134,6 +134,18 @@ TEMPLATES: Final[Mapping[Kind, Words]] = {
         "Somebody reported the same before. You are told how that report goes on.",
         "已有相同诉求，您的诉求已并入该工单，办理进展将一并告知您。",
     ),
+    Kind.TICKET_UNFOLDED: Words(
+        "Your own report goes on",
+        "您的诉求已恢复办理",
+        "The report that yours was joined with was taken back by its reporter. Work goes on with yours.",
+        "您的诉求所并入的工单已由其诉求人撤回，您的诉求已恢复办理。",
+    ),
+    Kind.TICKET_UNFOLDED_TO_YOU: Words(
+        "A report of a withdrawn matter goes on",
+        "撤回工单的同类诉求继续办理",
+        "A report was withdrawn, but others reported the same: this ticket of one of them goes on. Please see to it.",
+        "一件诉求已被撤回，但另有居民反映同一问题，其工单恢复办理，请及时处理。",
+    ),
     Kind.TICKET_FOLLOWED_RESOLVED: Words(
         "A report like yours was resolved",
         "同类诉求已办结",

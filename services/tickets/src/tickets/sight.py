@@ -41,7 +41,9 @@ Criterion = tuple[type[Any], ColumnElement[bool]]
 _TICKET: Final = Ticket.__table__.alias()
 _WHISTLE: Final = Whistle.__table__.alias()
 _MEMBER: Final = Member.__table__.alias()
-_BECOME: Final = text("SELECT set_config('role', :role, true)")
+_BECOME: Final = text(
+    "SELECT set_config('role', :role, true), set_config('app.lo', :lo, true), set_config('app.hi', :hi, true)"
+)
 
 
 def _called_to(person: UUID) -> CompoundSelect[tuple[UUID]]:
@@ -90,17 +92,20 @@ def narrow() -> None:
 
 @asynccontextmanager
 async def widened(session: AsyncSession) -> AsyncIterator[None]:
-    """See all of the caller's range for what follows from his move by itself.
+    """See all of the caller's district for what follows from his move by itself.
 
-    A part of a ticket may be with somebody who does not see the whole, and his move may be its last.
+    A part of a ticket may be with somebody who does not see the whole, and his move may be its last; and what he takes
+    back may go on as the report of another.
     """
     own: Scope = session.info["scope"]
-    await _become(session, replace(own, role="linli_scoped", called=False, app=False))
+    district = Scope.of_district(own.district)
+    all_of_it = replace(own, role=district.role, lo=district.lo, hi=district.hi, called=False, app=False)
+    await _become(session, all_of_it)
     yield
     await _become(session, own)
 
 
 async def _become(session: AsyncSession, scope: Scope) -> None:
     await session.flush()
-    await session.execute(_BECOME, {"role": scope.role})
+    await session.execute(_BECOME, {"role": scope.role, "lo": str(scope.lo), "hi": str(scope.hi)})
     session.info["scope"] = scope

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from linli import units
 from linli.events.directory import AssignmentChanged
 from linli.inbox import Subscriptions
-from tickets.models.tickets import KnownAssignment
+from tickets.models.offices import KnownAssignment
 from tickets.operations import departments, figures
 
 subscriptions = Subscriptions("tickets", known_units=True)

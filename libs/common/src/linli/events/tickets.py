@@ -189,7 +189,7 @@ class TicketWithdrawn(Event, type="tickets.withdrawn.v1", aggregate="ticket"):
     """The reporter took the matter back (撤回).
 
     Attributes:
-        followers: who reported the same.
+        followers: who reported the same and whose matter ended with it; now it goes on, as `TicketUnfolded` tells.
     """
 
     ticket: UUID
@@ -206,6 +206,24 @@ class TicketFolded(Event, type="tickets.folded.v1", aggregate="ticket"):
     assignee: UUID | None = None
     into: UUID
     folded_by: UUID
+
+
+class TicketUnfolded(Event, type="tickets.unfolded.v1", aggregate="ticket"):
+    """The one that this matter was folded into was withdrawn, and this one is taken up again (恢复办理).
+
+    Attributes:
+        assignee: who has it.
+        handler: the unit that answers for it.
+        supervisors: those in office there who see to it that the matter goes on.
+        withdrawn: the one that it was folded into; who else followed that follows this from now on.
+    """
+
+    ticket: UUID
+    reporter: UUID
+    assignee: UUID | None = None
+    handler: UnitCode
+    supervisors: Supervisors = ()
+    withdrawn: UUID
 
 
 class TicketSplit(Event, type="tickets.split.v1", aggregate="ticket"):

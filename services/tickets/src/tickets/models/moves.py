@@ -75,6 +75,7 @@ class Move(StrEnum):
     POORLY_RATED = "poorly_rated"
     WITHDRAW = "withdraw"
     FOLD = "fold"
+    UNFOLD = "unfold"
     SPLIT = "split"
     PARTS_DONE = "parts_done"
     NOTE = "note"
@@ -222,6 +223,10 @@ MOVES: Final[dict[Move, Rule]] = {
     ),
     Move.WITHDRAW: Rule(_AT_WORK | {State.WAITING}, State.CLOSED, REPORTER),
     Move.FOLD: Rule(_AT_WORK | {State.WAITING}, State.CLOSED, MANAGER, ("into",), lambda ticket: ticket.parent is None),
+    # What it was folded into was withdrawn, and is still the matter of who reported the same.
+    Move.UNFOLD: Rule(
+        frozenset({State.CLOSED}), None, NOBODY, only=lambda ticket: ticket.folded_into is not None, at_work=True
+    ),
     Move.SPLIT: Rule(_AT_WORK, State.SPLIT, MANAGER, ("parts",), lambda ticket: ticket.parent is None),
     Move.PARTS_DONE: Rule(frozenset({State.SPLIT}), State.RESOLVED, NOBODY),
     Move.WHISTLE: Rule(_AT_WORK | {State.WAITING}, None, MANAGER, ("departments",)),

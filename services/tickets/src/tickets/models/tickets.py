@@ -1,11 +1,11 @@
-"""Tables of the tickets service: a ticket, its trail, who follows it, and who may be given it."""
+"""Tables of the tickets service: a ticket, its trail, and who follows it."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ForeignKeyConstraint, Index, Integer, SmallInteger, UniqueConstraint, case
+from sqlalchemy import ColumnElement, ForeignKeyConstraint, Index, SmallInteger, UniqueConstraint, case
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
@@ -214,6 +214,17 @@ class Ticket(Clocked, Placed, Versioned, Base):
         self.resolved_by = self.resolved_at = self.closed_at = self.outcome = self.rating = None
         self.confirmed = False
 
+    def unfold(self, withdrawn: "Ticket") -> None:
+        """Take a duplicate up again, as what it was folded into was withdrawn: with whoever had that in the same unit.
+
+        Raises:
+            IllegalMove: 409.
+        """
+        if self.unit == withdrawn.unit:
+            self.assignee, self.level = withdrawn.assignee, withdrawn.level
+        self.move(Move.UNFOLD, None)
+        self.folded_into = self.outcome = self.closed_at = None
+
     def rate(self, caller: Principal, rating: int) -> None:
         """Say how well the matter was answered, 1 to 5: the reporter, once.
 
@@ -274,25 +285,3 @@ class Follower(Placed, Base):
     reporter: Mapped[UUID]
     follower: Mapped[UUID]
     folded: Mapped[UUID]
-
-
-class KnownAssignment(Base):
-    """A copy of the directory's staff assignments: who may be given a ticket."""
-
-    __tablename__ = "known_assignment"
-    SUPERVISING: ClassVar = {
-        Level.COMMUNITY: "community_manager",
-        Level.STREET: "street_admin",
-        Level.DISTRICT: "district_admin",
-    }
-    ANSWERING: ClassVar = frozenset(
-        {"grid_worker", "department_staff", "community_manager", "street_admin", "district_admin"}
-    )
-
-    district: Mapped[int] = mapped_column(Integer, primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    unit: Mapped[int]
-    staff: Mapped[UUID]
-    role: Mapped[str]
-    active: Mapped[bool]
-    sequence: Mapped[int]

@@ -15,7 +15,7 @@ from linli.models import uuid7
 from linli.problems import NotFound
 from linli.security import Principal
 from tickets.models.departments import CodeTaken, Department, Member, NoSuchStaff
-from tickets.models.tickets import KnownAssignment
+from tickets.models.offices import KnownAssignment
 
 STAFF: Final = "department_staff"
 

@@ -1,10 +1,12 @@
 """Use cases of how a ticket ends (反馈): resolved, confirmed by its reporter, rated, taken up again, or withdrawn."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
 from sqlalchemy import exists, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers
@@ -15,8 +17,10 @@ from linli.events.tickets import (
     TicketRated,
     TicketReopened,
     TicketResolved,
+    TicketUnfolded,
     TicketWithdrawn,
 )
+from linli.models import uuid7
 from linli.outbox import publish
 from linli.security import Principal
 from tickets.models.moves import MOVES, POOR, Clock, Move, Outcome, State
@@ -138,12 +142,8 @@ async def reopen_ticket(session: AsyncSession, caller: Principal, ticket: Ticket
 
 
 async def _reopened(session: AsyncSession, ticket: Ticket, move: Move, actor: UUID, note: str | None) -> None:
-    rules = await rules_of(session, ticket.district)
-    minutes = rules.kind(ticket.category).minutes
     ticket.stop([Clock.CONFIRM])
-    clocks = [Clock.SOLVE] if ticket.assignee else [Clock.ANSWER, Clock.SOLVE]
-    now = datetime.now(UTC)
-    due = {clock.value: ticket.run(clock, minutes[clock], now, rules.calendar) for clock in clocks}
+    due = await _clocks_anew(session, ticket)
     await enter(session, ticket, move, actor, note)
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=[Clock.CONFIRM])
     await timers.set(session, aggregate=ticket.id, unit=ticket.unit, due=due)
@@ -161,6 +161,15 @@ async def _reopened(session: AsyncSession, ticket: Ticket, move: Move, actor: UU
             times=ticket.reopened,
         ),
     )
+
+
+async def _clocks_anew(session: AsyncSession, ticket: Ticket) -> dict[str, datetime]:
+    """Start the clocks of a ticket that is at work again; gives when each runs out."""
+    rules = await rules_of(session, ticket.district)
+    minutes = rules.kind(ticket.category).minutes
+    clocks = [Clock.SOLVE] if ticket.assignee else [Clock.ANSWER, Clock.SOLVE]
+    now = datetime.now(UTC)
+    return {clock.value: ticket.run(clock, minutes[clock], now, rules.calendar) for clock in clocks}
 
 
 async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, rating: int, note: str | None) -> None:
@@ -196,7 +205,7 @@ async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
 
 
 async def withdraw_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None) -> None:
-    """Take a report back (撤回): its reporter, before it is resolved.
+    """Take a report back (撤回): its reporter, before it is resolved; for who else reported the same it goes on.
 
     Raises:
         NotYours: 403.
@@ -204,7 +213,10 @@ async def withdraw_ticket(session: AsyncSession, caller: Principal, ticket: Tick
     """
     ticket.close(Move.WITHDRAW, caller, Outcome.WITHDRAWN)
     ticket.stop(Clock)
-    await enter(session, ticket, Move.WITHDRAW, caller.id, note)
+    same = await _reports_of_the_same(session, ticket)
+    first = next((one.folded for one in same if one.follower != ticket.reporter), None)
+    facts = {"unfolded": str(first)} if first else {}
+    await enter(session, ticket, Move.WITHDRAW, caller.id, note, **facts)
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
     await publish(
         session,
@@ -214,14 +226,52 @@ async def withdraw_ticket(session: AsyncSession, caller: Principal, ticket: Tick
             sequence=ticket.version,
             reporter=ticket.reporter,
             assignee=ticket.assignee,
-            followers=await _followers_of(session, ticket),
         ),
     )
     await end_part(session, ticket)
+    if first:
+        await _unfold(session, ticket, first, [one for one in same if one.folded != first])
+
+
+async def _reports_of_the_same(session: AsyncSession, ticket: Ticket) -> Sequence[Follower]:
+    """List what was folded into a ticket, the first first."""
+    if not ticket.followers:
+        return ()
+    found = select(Follower).where(Follower.district == ticket.district, Follower.ticket_id == ticket.id)
+    return (await session.scalars(found.order_by(Follower.id).limit(FOLLOWERS))).all()
+
+
+async def _unfold(session: AsyncSession, withdrawn: Ticket, first: UUID, others: Sequence[Follower]) -> None:
+    """Take up the first report of the same again (恢复办理), which the others follow from now on.
+
+    So each report stays its reporter's own: nobody is shown what another has said.
+    """
+    async with widened(session):  # it is not the caller's, and may lie elsewhere in the district
+        ticket = await find_ticket(session, first, to_change=True)
+        ticket.unfold(withdrawn)
+        due = await _clocks_anew(session, ticket)
+        ticket.followers = len(others)
+        whose = {"district": ticket.district, "unit": ticket.unit, "ticket_id": ticket.id, "reporter": ticket.reporter}
+        rows = [{**whose, "id": uuid7(), "follower": one.follower, "folded": one.folded} for one in others]
+        if rows:  # Some followed it before it was folded itself.
+            await session.execute(insert(Follower).values(rows).on_conflict_do_nothing())
+        facts = {"assignee": str(ticket.assignee)} if ticket.assignee else {}
+        await enter(session, ticket, Move.UNFOLD, NOBODY, None, withdrawn=str(withdrawn.id), **facts)
+        await timers.set(session, aggregate=ticket.id, unit=ticket.unit, due=due)
+        await publish(
+            session,
+            TicketUnfolded(
+                ticket=ticket.id,
+                unit=ticket.unit,
+                sequence=ticket.version,
+                reporter=ticket.reporter,
+                assignee=ticket.assignee,
+                handler=ticket.handler,
+                supervisors=await supervisors_of(session, ticket),
+                withdrawn=withdrawn.id,
+            ),
+        )
 
 
 async def _followers_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
-    if not ticket.followers:
-        return ()
-    found = select(Follower.follower).where(Follower.district == ticket.district, Follower.ticket_id == ticket.id)
-    return tuple(await session.scalars(found.distinct().order_by(Follower.follower).limit(FOLLOWERS)))
+    return tuple(sorted({one.follower for one in await _reports_of_the_same(session, ticket)}))

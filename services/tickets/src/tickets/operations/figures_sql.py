@@ -26,7 +26,7 @@ _CELLS: Final = """
            count(*) FILTER (WHERE e.move IN ('close', 'withdraw', 'fold')) AS closed,
            count(*) FILTER (WHERE e.move = 'close' AND e.facts ->> 'outcome' = 'fixed') AS fixed,
            count(*) FILTER (WHERE e.move IN ('reopen', 'poorly_rated')) AS reopened,
-           count(*) FILTER (WHERE e.move = 'poorly_rated') AS unclosed,
+           count(*) FILTER (WHERE e.move IN ('poorly_rated', 'unfold')) AS unclosed,
            coalesce(array_agg({took}) FILTER (WHERE e.move = 'assign' AND NOT EXISTS (
                SELECT 1 FROM ticket_entry b WHERE b.district = e.district AND b.ticket_id = e.ticket_id
                AND b.sequence < e.sequence AND b.move = 'assign')), '{{}}') AS answering,

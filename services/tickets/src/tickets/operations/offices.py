@@ -14,7 +14,8 @@ from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
 from tickets.models.moves import Clock, Level, Move
-from tickets.models.tickets import KnownAssignment, Ticket
+from tickets.models.offices import KnownAssignment
+from tickets.models.tickets import Ticket
 from tickets.operations.tickets import enter
 
 
