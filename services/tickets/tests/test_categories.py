@@ -6,6 +6,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, employ
+from services.tickets.tests.test_departments import made
 
 from linli.testing import Running
 from tickets.models.categories import DEPTH
@@ -66,7 +67,8 @@ async def test_a_change_of_a_category_holds_for_the_very_next_ticket(tickets: Ru
 
 async def test_a_ticket_goes_to_the_level_and_department_of_its_category(tickets: Running) -> None:
     district = tickets.client("district_admin", "310104")
-    await put(district, "bridges", level="street", department="works")
+    await made(tickets, "works")
+    assert (await put(district, "bridges", level="street", department="works")).status_code == 201
     ticket = (await opened(tickets.client("resident", "310104"), category="bridges")).json()
     assert (ticket["level"], ticket["handler"], ticket["department"]) == ("street", "310104003", "works")
 

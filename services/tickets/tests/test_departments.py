@@ -1,7 +1,8 @@
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
-from services.tickets.tests.conftest import COMMUNITY, GRID, STREET, employ
+from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, STREET, employ
 
 from linli import units
 from linli.events.directory import AssignmentChanged
@@ -98,6 +99,45 @@ async def test_only_department_staff_in_office_answer_for_a_department(tickets: 
     assert (await client.delete(f"{PATH}/{code}/members/{staff}", headers={"If-Match": "*"})).status_code == 204
     assert (await client.delete(f"{PATH}/{code}/members/{staff}", headers={"If-Match": "*"})).status_code == 404
     assert (await client.get(f"{PATH}/{code}/members")).json()["items"] == []
+
+
+@pytest.mark.parametrize("code", ["urban_managment", "elsewhere", "retired"])
+async def test_nothing_is_for_a_department_that_there_is_not(tickets: Running, code: str) -> None:
+    """A typo, another district's, and one that is called no more."""
+    if code == "elsewhere":
+        other = described(code=code, unit="310115")
+        assert (await tickets.client("district_admin", "310115").post(PATH, json=other)).status_code == 201
+    if code == "retired":
+        await made(tickets, code, active=False)
+    client = tickets.client("district_admin", DISTRICT)
+    body = {"name": "路灯", "name_en": "Lamps", "department": code}
+    refused = await client.put(f"/tickets/v1/categories/for_{code}", json=body)
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:linli:problem:unknown-department")
+    assert (refused.json()["errors"][0]["pointer"], code in refused.json()["detail_zh"]) == ("#/department", True)
+    report = {"unit": MICRO, "title": "路灯不亮", "description": "三天不亮"}
+    ticket = (await tickets.client("resident", DISTRICT).post("/tickets/v1/tickets", json=report)).json()["id"]
+    part = {"title": "修灯", "description": "更换灯泡"}
+    refused = await client.post(
+        f"/tickets/v1/tickets/{ticket}/split",
+        json={"parts": [part, {**part, "department": code}]},
+        headers={"If-Match": "*"},
+    )
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "#/parts/1/department")
+    assert (await client.get(f"/tickets/v1/tickets/{ticket}")).json()["state"] == "open"
+
+
+async def test_the_database_itself_knows_no_other_departments(tickets: Running) -> None:
+    await made(tickets, "known")
+    client = tickets.client("district_admin", DISTRICT)
+    body = {"name": "路灯", "name_en": "Lamps", "department": "known"}
+    assert (await client.put("/tickets/v1/categories/known", json=body)).status_code == 201
+    report = {"unit": MICRO, "title": "路灯不亮", "description": "三天不亮", "category": "known"}
+    made_ = await tickets.client("resident", DISTRICT).post("/tickets/v1/tickets", json=report)
+    assert made_.json()["department"] == "known", made_.text
+    for table, key in (("category", "code = 'known'"), ("ticket", "category = 'known'")):
+        with pytest.raises(asyncpg.ForeignKeyViolationError) as refused:
+            await tickets.database.execute(f"UPDATE {table} SET department = 'unknown' WHERE {key}")  # noqa: S608 of constants
+        assert refused.value.constraint_name == f"fk_{table}_department"
 
 
 async def test_who_leaves_office_answers_for_no_department_any_more(tickets: Running) -> None:

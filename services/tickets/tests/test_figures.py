@@ -42,6 +42,8 @@ def night(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 async def history(tickets: Running) -> list[Step]:
     """Give tickets lives of chance in the last days, as their trail has them; nothing else is true of them."""
     await tickets.know_units(*UNITS)
+    for department in ("urban", "water"):
+        await made(tickets, department)
     chance = random.Random(20260105)  # noqa: S311 lives of tests
     people = [uuid4() for _ in range(12)]
     steps: list[Step] = []

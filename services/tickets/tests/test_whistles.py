@@ -186,7 +186,8 @@ async def test_all_that_are_named_are_called_or_none(tickets: Running) -> None:
     manager = tickets.client("community_manager", COMMUNITY)
     for code in ("ended", "unheard_of"):
         refused = await post(manager, f"tickets/{ticket}/whistle", {"departments": ["there", code]})
-        assert refused.status_code == 404
+        assert (refused.status_code, refused.json()["type"]) == (422, "urn:linli:problem:unknown-department")
+        assert refused.json()["errors"][0]["pointer"] == "#/departments/1"
     assert (await manager.get(f"/tickets/v1/tickets/{ticket}/whistles")).json()["items"] == []
     assert not await told(tickets, ticket, "whistled")
 

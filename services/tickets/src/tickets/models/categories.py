@@ -66,7 +66,10 @@ class Category(Versioned, Base):
     """
 
     __tablename__ = "category"
-    __table_args__ = (ForeignKeyConstraint(["district", "parent"], ["category.district", "category.code"]),)
+    __table_args__ = (
+        ForeignKeyConstraint(["district", "parent"], ["category.district", "category.code"]),
+        ForeignKeyConstraint(["district", "department"], ["department.district", "department.code"]),
+    )
 
     district: Mapped[int] = mapped_column(Integer, primary_key=True)
     unit: Mapped[int]

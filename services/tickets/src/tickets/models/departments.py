@@ -7,7 +7,7 @@ from sqlalchemy import ForeignKeyConstraint, Index, Integer, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from linli.models import Base, Placed, Versioned
-from linli.problems import Conflict, NotFound
+from linli.problems import Conflict, NotFound, Unprocessable
 
 REPORT_MINUTES: Final = 120
 """Working minutes in which a department reports, unless the district says otherwise."""
@@ -18,6 +18,13 @@ class CodeTaken(Conflict):
 
     title_zh = "部门代码已存在"
     detail_zh = "本区已有部门 {code}。"
+
+
+class UnknownDepartment(Unprocessable):
+    """The district has no department {department}, or calls it no more."""
+
+    title_zh = "部门不存在"
+    detail_zh = "本区没有部门 {department}，或该部门已停用。"
 
 
 class NoSuchStaff(NotFound):

@@ -81,6 +81,7 @@ class Ticket(Clocked, Placed, Versioned, Base):
         ForeignKeyConstraint(["district", "unit"], ["known_unit.district", "known_unit.unit"]),
         ForeignKeyConstraint(["district", "parent"], ["ticket.district", "ticket.id"]),
         ForeignKeyConstraint(["district", "folded_into"], ["ticket.district", "ticket.id"]),
+        ForeignKeyConstraint(["district", "department"], ["department.district", "department.code"]),
         Index("ix_ticket_unit", "unit", "id"),
         Index("ix_ticket_reporter", "reporter", "id"),
         Index("ix_ticket_assignee", "assignee", "id"),

@@ -9,6 +9,7 @@ from linli.etags import Match
 from linli.problems import NotFound, PreconditionRequired
 from linli.security import Principal
 from tickets.models.categories import MOST, Category, TooManyCategories, check_form, check_place
+from tickets.operations.departments import require_department
 from tickets.operations.rules import change_rules, lock_rules
 
 
@@ -47,10 +48,13 @@ async def put_category(
         PreconditionFailed: 412.
         NotInTheTree: 422.
         Unprocessable: 422, for a form that is none.
+        UnknownDepartment: 422.
         TooManyCategories: 409.
     """
     if facts["form"] is not None:
         check_form(facts["form"])
+    if facts["department"] is not None:
+        await require_department(session, facts["department"], "#/department")
     # First, so that of two who change the tree at once the second sees what the first has done.
     await lock_rules(session, caller.district)
     everything = await session.scalars(categories_of(caller.district, None, active=None))

@@ -14,7 +14,7 @@ from linli.db import require_unit
 from linli.models import uuid7
 from linli.problems import NotFound
 from linli.security import Principal
-from tickets.models.departments import CodeTaken, Department, Member, NoSuchStaff
+from tickets.models.departments import CodeTaken, Department, Member, NoSuchStaff, UnknownDepartment
 from tickets.models.offices import KnownAssignment
 
 STAFF: Final = "department_staff"
@@ -87,10 +87,34 @@ async def find_department(session: AsyncSession, code: str, *, to_change: bool =
         NotFound: 404.
     """
     statement = select(Department).where(Department.code == code)
-    department = await session.scalar(statement.with_for_update() if to_change else statement)
+    # Its code never changes, so that tickets may come to it meanwhile.
+    department = await session.scalar(statement.with_for_update(key_share=True) if to_change else statement)
     if department is None:
         raise NotFound(kind="department", id=code)
     return department
+
+
+async def require_department(session: AsyncSession, code: str, pointer: str) -> Department:
+    """Read a department that something is to be for: one of the caller's district that is called still.
+
+    Args:
+        session: an open transaction.
+        code: as it was given.
+        pointer: where in the body, such as `#/department`.
+
+    Raises:
+        UnknownDepartment: 422.
+    """
+    department = await session.scalar(select(Department).where(Department.code == code, Department.active))
+    if department is None:
+        raise UnknownDepartment(department=code, errors=[{"pointer": pointer, **_UNKNOWN}])
+    return department
+
+
+_UNKNOWN: Final = {
+    "detail": "the district has no such department, or calls it no more",
+    "detail_zh": "本区没有该部门，或该部门已停用",
+}
 
 
 def departments_of(*, active: bool | None) -> Select[tuple[Department]]:

@@ -25,6 +25,7 @@ from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
+from tickets.models.departments import Department
 from tickets.models.moves import IllegalMove, Move, Names, State
 from tickets.models.tickets import Ticket
 from tickets.models.whistles import AlreadyCalled, NotYourWhistle, Stage, Whistle
@@ -42,17 +43,21 @@ async def blow_whistle(
     Raises:
         NotYours: 403, for those who do not manage the unit that answers for the ticket.
         IllegalMove: 409.
-        NotFound: 404, for a department that the district does not have, or calls no more.
+        UnknownDepartment: 422.
         AlreadyCalled: 409.
     """
-    return [await _call(session, caller, ticket, code, note) for code in dict.fromkeys(codes)]
+    blown = []
+    for code in dict.fromkeys(codes):
+        ticket.move(Move.WHISTLE, caller)
+        department = await staffed.require_department(session, code, f"#/departments/{codes.index(code)}")
+        blown.append(await _call(session, caller, ticket, department, note))
+    return blown
 
 
-async def _call(session: AsyncSession, caller: Principal, ticket: Ticket, code: str, note: str | None) -> Whistle:
-    ticket.move(Move.WHISTLE, caller)
-    department = await staffed.find_department(session, code)
-    if not department.active:
-        raise NotFound(kind="department", id=code)
+async def _call(
+    session: AsyncSession, caller: Principal, ticket: Ticket, department: Department, note: str | None
+) -> Whistle:
+    code = department.code
     if await session.scalar(whistles_of(ticket).where(Whistle.department == code, Whistle.state != Stage.RATED)):
         raise AlreadyCalled(department=code)
     rules = await rules_of(session, ticket.district)
