@@ -15,6 +15,7 @@ from linli.events.cases import (
     CaseFollowUpDue,
     CaseGraded,
     CaseOpened,
+    CaseStepped,
     ErrandDone,
     ErrandFiled,
     ErrandOpened,
@@ -25,15 +26,17 @@ from linli.events.cases import (
 )
 from linli.events.points import PointsAwarded
 from linli.events.wishes import (
+    ListChanged,
     ProjectEnded,
     ProjectStarted,
+    ProjectStepChanged,
     WishClaimed,
     WishConfirmed,
     WishFulfilled,
     WishReturned,
     WishWithdrawn,
 )
-from linli.testing import Running, tell
+from linli.testing import Running, eventually, tell
 from notifications.case_subscribers import TOLD
 
 AT = datetime(2026, 2, 27, 16, 30, tzinfo=UTC)
@@ -42,6 +45,7 @@ _PLACE: dict[str, Any] = {"unit": units.parse(MICRO), "sequence": 2}
 _TEAM: dict[str, Any] = {**_PLACE, "case": uuid4(), "members": (ME,)}
 _ERRAND: dict[str, Any] = {**_PLACE, "errand": uuid4()}
 _WISH: dict[str, Any] = {**_PLACE, "wish": uuid4()}
+_NEED: dict[str, Any] = {**_PLACE, "listing": uuid4(), "what": "need", "kind": "haircut"}
 _PROJECT: dict[str, Any] = {
     **_PLACE, "project": uuid4(), "need": uuid4(), "resource": uuid4(), "started_by": OTHER,
 }  # fmt: skip
@@ -49,6 +53,7 @@ EVENTS = [
     (CaseOpened(**_TEAM), "case_opened"),
     (CaseGraded(**_TEAM), "case_graded"),
     (CaseClosed(**_TEAM), "case_closed"),
+    (CaseStepped(**_TEAM, step="agreement", about=uuid4(), taken_by=OTHER), "case_stepped"),
     (CaseFollowUpDue(**_TEAM, follow_up=uuid4(), overdue=False), "case_follow_up_due"),
     (CaseFollowUpDue(**_TEAM, follow_up=uuid4(), overdue=True), "case_follow_up_overdue"),
     (ErrandOpened(**_ERRAND, served=ME, worker=OTHER), "errand_opened"),
@@ -66,11 +71,36 @@ EVENTS = [
     (WishConfirmed(**_WISH, wisher=OTHER, claimer=ME), "wish_confirmed"),
     (ProjectStarted(**_PROJECT, provider=ME), "project_started"),
     (ProjectEnded(**_PROJECT, provider=ME, outcome="met"), "project_ended"),
+    (ListChanged(**_NEED, step="matched", owner=ME, changed_by=OTHER), "need_matched"),
+    (ListChanged(**_NEED, step="met", owner=ME, changed_by=OTHER), "need_met"),
+    (ListChanged(**_NEED, step="returned", owner=ME, changed_by=OTHER), "need_returned"),
+    (ListChanged(**_NEED, step="withdrawn", owner=ME, changed_by=OTHER), "listing_withdrawn"),
+    (
+        ProjectStepChanged(**_PLACE, project=uuid4(), project_step=uuid4(), provider=ME, step="done", changed_by=OTHER),
+        "project_stepped",
+    ),
+]
+OWN: list[Event] = [
+    CaseStepped(**_TEAM, step="note", taken_by=ME),
+    ListChanged(**_NEED, step="listed", owner=ME, changed_by=ME),
+    ListChanged(**_NEED, step="matched", owner=ME, changed_by=ME),
+    ListChanged(**_NEED, step="of_a_newer_version", owner=ME, changed_by=OTHER),
+    ProjectStepChanged(**_PLACE, project=uuid4(), project_step=uuid4(), provider=ME, step="added", changed_by=ME),
 ]
 
 
 def test_each_event_of_the_table_is_tried() -> None:
-    assert {type(event) for event, _ in EVENTS} == {*TOLD, CaseFollowUpDue}
+    assert {type(event) for event, _ in EVENTS} == {*TOLD, CaseFollowUpDue, *map(type, OWN)}
+
+
+@pytest.mark.parametrize("event", OWN, ids=lambda event: event.type)
+async def test_nobody_is_told_of_what_he_did_himself_or_there_are_no_words_for(
+    notifications: Running, event: Event
+) -> None:
+    await tell(notifications, event)
+    received = "SELECT count(*) > 0 FROM inbox WHERE event_id = $1"
+    await eventually(lambda: notifications.database.fetchval(received, event.id))
+    assert not await notifications.database.fetchval("SELECT count(*) FROM notification WHERE event_id = $1", event.id)
 
 
 @pytest.mark.parametrize(("event", "kind"), EVENTS, ids=[kind for _, kind in EVENTS])

@@ -9,6 +9,7 @@ from services.notifications.tests.conftest import MICRO, STREET
 
 from linli import units
 from linli.events import Event
+from linli.events.files import FileChanged
 from linli.events.tickets import (
     TicketAnswered,
     TicketClosed,
@@ -24,13 +25,9 @@ from linli.events.tickets import (
     TicketSplit,
     TicketUnfolded,
     TicketWaiting,
-    TicketWhistled,
     TicketWithdrawn,
-    WhistleActed,
-    WhistleMissed,
-    WhistleRated,
-    WhistleReported,
 )
+from linli.events.whistles import TicketWhistled, WhistleActed, WhistleMissed, WhistleRated, WhistleReported
 from linli.testing import Running, eventually, tell
 
 REPORTER, ASSIGNEE, MANAGER, FOLLOWER, MEMBER = (uuid4() for _ in range(5))
@@ -41,6 +38,7 @@ AT = datetime(2026, 2, 27, 16, 30, tzinfo=UTC)
 OF: dict[str, Any] = {"ticket": TICKET, "unit": units.parse(MICRO), "sequence": 3}
 BOTH: dict[str, Any] = {**OF, "reporter": REPORTER, "assignee": ASSIGNEE}
 CALL: dict[str, Any] = {**OF, "whistle": uuid4(), "department": "urban_management"}
+PHOTO: dict[str, Any] = {"file": uuid4(), "kind": "jpeg", "size": 1}
 ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER,)}
 
 
@@ -102,6 +100,9 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
         ),
         (TicketSplit(**OF, reporter=REPORTER, parts=(uuid4(),), split_by=MANAGER), {"reporter": "ticket_split"}),
         (TicketNoted(**BOTH, noted_by=REPORTER), {"assignee": "ticket_noted"}),
+        (FileChanged(**BOTH, **PHOTO, step="added", changed_by=REPORTER), {"assignee": "ticket_noted"}),
+        (FileChanged(**BOTH, **PHOTO, step="added", changed_by=ASSIGNEE), {"reporter": "ticket_noted"}),
+        (FileChanged(**BOTH, **PHOTO, step="removed", changed_by=MANAGER), {}),
         (TicketWhistled(**CALL, called_by=MANAGER, members=(MEMBER,), due_at=AT), {"member": "whistle_blown"}),
         (WhistleReported(**CALL, called_by=MANAGER, reported_by=MEMBER, late=True), {"manager": "whistle_reported"}),
         (WhistleActed(**CALL, called_by=MANAGER, acted_by=MEMBER), {"manager": "whistle_acted"}),

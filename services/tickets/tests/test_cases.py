@@ -249,6 +249,34 @@ async def test_every_look_at_a_case_is_kept(tickets: Running) -> None:
         assert (await verify(session, 310104)).rows >= 8
 
 
+async def test_every_step_of_a_case_is_told_and_not_a_word_of_it(tickets: Running) -> None:
+    member, resident = uuid4(), uuid4()
+    await team(tickets, COMMUNITY, 2, member)
+    case = await opened(tickets, 2)
+    mediator = tickets.client("volunteer", "310104", member)
+    party = await post(mediator, case, "parties", {"side": "applicant", "resident": str(resident)})
+    meeting = {"held_at": "2026-03-02T09:00:00+08:00", "minutes": "双方到场"}
+    conference = await post(mediator, case, "conferences", meeting)
+    duties = {"signed_on": "2026-03-02", "duties": [{"who": "甲", "what": "清理"}]}
+    agreement = await post(mediator, case, "agreements", duties)
+    planned = await post(mediator, case, "follow-ups", {"due_at": LATER})
+    await post(mediator, case, f"follow-ups/{planned['id']}/finish", {"effect": "kept", "findings": "已清理"})
+    await post(mediator, case, "notes", {"note": "电话联系双方"})
+    stepped = (await told(tickets, case))[1:]
+    assert [(event["sequence"], event["step"], event["about"]) for event in stepped] == [
+        (2, "party", party["id"]),
+        (3, "conference", conference["id"]),
+        (4, "agreement", agreement["id"]),
+        (5, "follow_up", planned["id"]),
+        (6, "followed_up", planned["id"]),
+        (7, "note", None),
+    ]
+    for event in stepped:
+        assert event["headers"]["ce-type"] == "tickets.case_stepped.v1"
+        assert (event["taken_by"], event["members"]) == (str(member), [str(member)])
+        assert str(resident) not in str(event)
+
+
 async def test_what_is_said_in_a_case_stands_nowhere_in_the_clear(tickets: Running) -> None:
     member = uuid4()
     await team(tickets, COMMUNITY, 2, member)

@@ -270,11 +270,22 @@ async def test_a_removed_file_leaves_its_row_and_no_content(tickets: Running, fo
     await eventually(lambda: not stored(folder, answer.json()["id"]))
 
 
-async def test_staff_remove_what_others_added(tickets: Running) -> None:
-    reporter = tickets.client("resident", "310104", uuid4())
-    file = (await added(reporter, await opened(reporter), photo())).headers["location"]
-    manager = tickets.client("community_manager", COMMUNITY)
-    assert (await manager.delete(file, headers={"If-Match": "*"})).status_code == 200
+async def test_staff_remove_what_others_added_and_both_is_told(tickets: Running) -> None:
+    person, staff = uuid4(), uuid4()
+    reporter = tickets.client("resident", "310104", person)
+    ticket = await opened(reporter)
+    answer = await added(reporter, ticket, photo())
+    manager = tickets.client("community_manager", COMMUNITY, staff)
+    assert (await manager.delete(answer.headers["location"], headers={"If-Match": "*"})).status_code == 200
+    file = answer.json()
+    told = [event for event in await tickets.events("tickets.file_changed.v1") if event["file"] == file["id"]]
+    assert [(event["sequence"], event["step"], event["changed_by"]) for event in told] == [
+        (1, "added", str(person)),
+        (2, "removed", str(staff)),
+    ]
+    for event in told:
+        assert (event["ticket"], event["reporter"], event["assignee"]) == (ticket.rpartition("/")[2], str(person), None)
+        assert (event["kind"], event["size"]) == ("jpeg", file["size"])
 
 
 async def test_content_that_no_row_came_to_is_swept_by_age(

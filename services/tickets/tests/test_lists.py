@@ -87,12 +87,22 @@ async def test_a_match_is_a_project_with_steps_and_an_end(tickets: Running) -> N
     for path, body in (("steps", {"title": "再来"}), ("end", {"outcome": "unmet"})):
         refused = await manager.post(f"{PROJECTS}/{project}/{path}", json=body, headers=ANY)
         assert (refused.status_code, refused.json()["type"]) == (409, "urn:linli:problem:project-ended")
-    events = [event for event in await tickets.events() if event.get("project") == project]
-    assert [event["headers"]["ce-type"] for event in events] == [
-        "tickets.project_started.v1",
-        "tickets.project_ended.v1",
+    told = await tickets.events()
+    events = [event for event in told if event.get("project") == project]
+    assert [(event["headers"]["ce-type"], event["sequence"], event.get("step")) for event in events] == [
+        ("tickets.project_started.v1", 1, None),
+        ("tickets.project_step_changed.v1", 2, "added"),
+        ("tickets.project_step_changed.v1", 3, "done"),
+        ("tickets.project_ended.v1", 4, None),
     ]
-    assert events[0]["sequence"] < events[1]["sequence"]
+    stepped = [(event["project_step"], event["provider"]) for event in events[1:3]]
+    assert stepped == [(added.json()["id"], str(provider)), (steps[0]["id"], str(provider))]
+    assert listed(told, need["id"]) == [(1, "listed"), (2, "matched"), (3, "met")]
+    assert listed(told, resource) == [(1, "listed")]
+
+
+def listed(told: list[dict[str, Any]], listing: str) -> list[tuple[int, str]]:
+    return [(event["sequence"], event["step"]) for event in told if event.get("listing") == listing]
 
 
 async def test_a_need_that_was_not_met_is_on_the_list_again(tickets: Running) -> None:
@@ -103,6 +113,22 @@ async def test_a_need_that_was_not_met_is_on_the_list_again(tickets: Running) ->
         project = (await matched(manager, need["id"], resource)).json()["id"]
         await manager.post(f"{PROJECTS}/{project}/end", json={"outcome": "unmet"}, headers=ANY)
         assert (await manager.get(f"{NEEDS}/{need['id']}")).json()["state"] == "listed"
+    steps = ["listed", "matched", "returned", "matched", "returned"]
+    assert listed(await tickets.events(), need["id"]) == list(enumerate(steps, start=1))
+
+
+async def test_what_is_taken_off_a_list_is_told_of_with_whose_it_was(tickets: Running) -> None:
+    kind, provider, keeper = f"kind_{uuid4().hex[:8]}", uuid4(), uuid4()
+    resource = await offered(tickets.client("volunteer", "310104", provider), kind, COMMUNITY)
+    need = await needed(tickets, kind)
+    manager = tickets.client("community_manager", COMMUNITY, keeper)
+    for path in (f"{RESOURCES}/{resource}", f"{NEEDS}/{need['id']}"):
+        assert (await manager.post(f"{path}/withdraw", headers=ANY)).status_code == 200
+    told = {event["listing"]: event for event in await tickets.events("tickets.list_changed.v1")}
+    of_resource, of_need = told[resource], told[need["id"]]
+    assert (of_resource["what"], of_resource["kind"], of_resource["step"]) == ("resource", kind, "withdrawn")
+    assert (of_resource["owner"], of_resource["changed_by"]) == (str(provider), str(keeper))
+    assert (of_need["what"], of_need["sequence"], of_need["changed_by"]) == ("need", 2, str(keeper))
 
 
 async def test_a_need_is_matched_once_however_many_try_at_once(tickets: Running) -> None:

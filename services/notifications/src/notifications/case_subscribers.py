@@ -12,6 +12,7 @@ from linli.events.cases import (
     CaseFollowUpDue,
     CaseGraded,
     CaseOpened,
+    CaseStepped,
     ErrandDone,
     ErrandFiled,
     ErrandOpened,
@@ -21,8 +22,10 @@ from linli.events.cases import (
     ErrandTakenOver,
 )
 from linli.events.wishes import (
+    ListChanged,
     ProjectEnded,
     ProjectStarted,
+    ProjectStepChanged,
     WishClaimed,
     WishConfirmed,
     WishFulfilled,
@@ -31,7 +34,7 @@ from linli.events.wishes import (
 )
 from linli.inbox import Subscriptions
 from notifications.models import Kind
-from notifications.operations import notify
+from notifications.operations import notify, tell
 
 TOLD: Final[Mapping[type[Event], Mapping[str, Kind]]] = {
     CaseOpened: {"members": Kind.CASE_OPENED},
@@ -55,11 +58,22 @@ TOLD: Final[Mapping[type[Event], Mapping[str, Kind]]] = {
 """Which of an event's people are told of it, and as what."""
 
 
+_LISTED: Final = {
+    "matched": Kind.NEED_MATCHED,
+    "met": Kind.NEED_MET,
+    "returned": Kind.NEED_RETURNED,
+    "withdrawn": Kind.LISTING_WITHDRAWN,
+}
+
+
 def listen(subscriptions: Subscriptions) -> None:
     """Tell people of all of these from now on."""
     for contract in TOLD:
         subscriptions.on(contract, since="0.2")(_tell)
     subscriptions.on(CaseFollowUpDue, since="0.2")(_follow_up)
+    subscriptions.on(CaseStepped, since="0.2")(_case_step)
+    subscriptions.on(ListChanged, since="0.2")(_listing)
+    subscriptions.on(ProjectStepChanged, since="0.2")(_project_step)
 
 
 async def _tell(session: AsyncSession, event: Event) -> None:
@@ -72,6 +86,22 @@ async def _follow_up(session: AsyncSession, event: CaseFollowUpDue) -> None:
     """Tell the team that a follow-up is due, or nobody has seen to it yet."""
     kind = Kind.CASE_FOLLOW_UP_OVERDUE if event.overdue else Kind.CASE_FOLLOW_UP_DUE
     await notify(session, event, event.case, dict.fromkeys(event.members, kind))
+
+
+async def _case_step(session: AsyncSession, event: CaseStepped) -> None:
+    """Tell the others of the team that there is news, which they read in the case."""
+    await tell(session, event, event.case, event.members, Kind.CASE_STEPPED, but=(event.taken_by,))
+
+
+async def _listing(session: AsyncSession, event: ListChanged) -> None:
+    """Tell whoever listed it what others did with it."""
+    if kind := _LISTED.get(event.step):
+        await tell(session, event, event.listing, (event.owner,), kind, but=(event.changed_by,))
+
+
+async def _project_step(session: AsyncSession, event: ProjectStepChanged) -> None:
+    """Tell whose resource it is how the project goes on."""
+    await tell(session, event, event.project, (event.provider,), Kind.PROJECT_STEPPED, but=(event.changed_by,))
 
 
 def _people(found: UUID | tuple[UUID, ...]) -> tuple[UUID, ...]:

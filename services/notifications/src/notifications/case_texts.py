@@ -19,6 +19,12 @@ CASES: Final[Mapping[Kind, Words]] = {
         "A case was graded anew, and is your team's from now on.",
         "有个案调整了难度等级，现由您所在的团队负责。",
     ),
+    Kind.CASE_STEPPED: Words(
+        "There is news in a case of your team",
+        "您团队的个案有新进展",
+        "Somebody of your team has added something to a case. Open it to read more.",
+        "您所在团队的成员在个案中添加了新内容，请查看。",
+    ),
     Kind.CASE_FOLLOW_UP_DUE: Words(
         "A follow-up is due",
         "个案回访到期",
@@ -114,6 +120,36 @@ CASES: Final[Mapping[Kind, Words]] = {
         "您完成的心愿已确认",
         "Somebody's wish came true by you, and he says so. Thank you.",
         "许愿人已确认您完成的心愿，感谢您的付出。",
+    ),
+    Kind.NEED_MATCHED: Words(
+        "A need that you listed was matched",
+        "您登记的需求已对接",
+        "Somebody's offer meets a need that you had listed, and a project began.",
+        "您登记的需求已有资源对接，项目已启动。",
+    ),
+    Kind.NEED_MET: Words(
+        "A need that you listed was met",
+        "您登记的需求已满足",
+        "The project for a need that you had listed has ended, and the need is met.",
+        "您登记的需求对应的项目已结项，需求已满足。",
+    ),
+    Kind.NEED_RETURNED: Words(
+        "A need that you listed is on the list again",
+        "您登记的需求重新回到清单",
+        "The project for a need that you had listed has ended without meeting it. It is on the list again.",
+        "您登记的需求对应的项目已结项，但需求未满足，已重新回到清单。",
+    ),
+    Kind.LISTING_WITHDRAWN: Words(
+        "What you listed was taken off the list",
+        "您登记的条目已从清单撤回",
+        "A need or an offer of yours was taken off its list by those who keep it.",
+        "您登记的需求或资源已由清单管理人员撤回。",
+    ),
+    Kind.PROJECT_STEPPED: Words(
+        "There is progress in a project with your resource",
+        "您参与的项目有新进展",
+        "A step was added to a project with what you offer, or is done.",
+        "您提供资源的项目新增或完成了一个步骤。",
     ),
     Kind.PROJECT_STARTED: Words(
         "What you offer is needed",

@@ -3,6 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli.events.bookings import BookingCancelled, SeatBooked
+from linli.events.files import FileChanged
 from linli.events.points import PointsAwarded
 from linli.events.tickets import (
     TicketAnswered,
@@ -20,13 +21,9 @@ from linli.events.tickets import (
     TicketSplit,
     TicketUnfolded,
     TicketWaiting,
-    TicketWhistled,
     TicketWithdrawn,
-    WhistleActed,
-    WhistleMissed,
-    WhistleRated,
-    WhistleReported,
 )
+from linli.events.whistles import TicketWhistled, WhistleActed, WhistleMissed, WhistleRated, WhistleReported
 from linli.inbox import Subscriptions
 from notifications.case_subscribers import listen
 from notifications.models import Kind
@@ -156,6 +153,14 @@ async def ticket_noted(session: AsyncSession, event: TicketNoted) -> None:
     """Tell the reporter and whoever has the ticket that something was added."""
     people = (event.reporter, event.assignee)
     await tell(session, event, event.ticket, people, Kind.TICKET_NOTED, but=(event.noted_by,))
+
+
+@subscriptions.on(FileChanged, since="0.2")
+async def file_changed(session: AsyncSession, event: FileChanged) -> None:
+    """Tell the reporter and whoever has the ticket that a photo or file was added."""
+    if event.step == "added":
+        people = (event.reporter, event.assignee)
+        await tell(session, event, event.ticket, people, Kind.TICKET_NOTED, but=(event.changed_by,))
 
 
 @subscriptions.on(TicketWhistled, since="0.2")

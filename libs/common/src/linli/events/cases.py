@@ -26,6 +26,22 @@ class CaseGraded(Event, type="tickets.case_graded.v1", aggregate="case"):
     members: Members
 
 
+class CaseStepped(Event, type="tickets.case_stepped.v1", aggregate="case"):
+    """Something was added to a case; what, only its team may read.
+
+    Attributes:
+        step: `party`, `conference`, `agreement`, `follow_up` (planned), `followed_up` or `note`.
+        about: the party, conference, agreement or follow-up, if it was one.
+        taken_by: who added it.
+    """
+
+    case: UUID
+    members: Members
+    step: Code
+    about: UUID | None = None
+    taken_by: UUID
+
+
 class CaseFollowUpDue(Event, type="tickets.case_follow_up_due.v1", aggregate="case"):
     """It is time to ask whether what was agreed is kept, or past it: `overdue`."""
 

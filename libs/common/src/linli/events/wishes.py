@@ -1,4 +1,4 @@
-"""What tickets tell of wishes (微心愿), and of projects that needs and resources become (三张清单)."""
+"""What tickets tell of wishes (微心愿), of needs and resources, and of the projects they become (三张清单)."""
 
 from uuid import UUID
 
@@ -62,8 +62,29 @@ class WishConfirmed(Event, type="tickets.wish_confirmed.v1", aggregate="wish"):
     claimer: UUID
 
 
+class ListChanged(Event, type="tickets.list_changed.v1", aggregate="listing"):
+    """A need or a resource came onto its list, or moved there (需求清单、资源清单).
+
+    Attributes:
+        listing: the need or the resource.
+        what: `need` or `resource`.
+        kind: of need or resource.
+        step: `listed`; `matched` with a resource, `met`, or `returned` to the list, as the need's project went;
+            `withdrawn`.
+        owner: who put it on the list.
+        changed_by: who took the step.
+    """
+
+    listing: UUID
+    what: Code
+    kind: Code
+    step: Code
+    owner: UUID
+    changed_by: UUID
+
+
 class ProjectStarted(Event, type="tickets.project_started.v1", aggregate="project"):
-    """A need and a resource were matched, and became a project.
+    """A need and a resource were matched, and became a project, perhaps with steps already.
 
     Attributes:
         provider: whose resource it is.
@@ -85,3 +106,20 @@ class ProjectEnded(Event, type="tickets.project_ended.v1", aggregate="project"):
     provider: UUID
     started_by: UUID
     outcome: Code
+
+
+class ProjectStepChanged(Event, type="tickets.project_step_changed.v1", aggregate="project"):
+    """A step was added to a project that runs, or is done.
+
+    Attributes:
+        project_step: which.
+        provider: whose resource it is.
+        step: `added` or `done`.
+        changed_by: who did so.
+    """
+
+    project: UUID
+    project_step: UUID
+    provider: UUID
+    step: Code
+    changed_by: UUID

@@ -60,10 +60,12 @@ async def read_need(need_id: UUID, session: Transaction, response: Response) -> 
     return _answer(await operations.find_listed(session, Need, need_id), NeedOut, response)
 
 
-@router.post("/needs/{need_id}/withdraw", dependencies=[require("lists.write")])
-async def withdraw_need(need_id: UUID, match: IfMatch, session: Transaction, response: Response) -> NeedOut:
+@router.post("/needs/{need_id}/withdraw")
+async def withdraw_need(
+    need_id: UUID, match: IfMatch, session: Transaction, caller: Keeper, response: Response
+) -> NeedOut:
     """Take a need off the list (撤回)."""
-    return _answer(await _withdrawn(session, Need, need_id, match), NeedOut, response)
+    return _answer(await _withdrawn(session, caller, Need, need_id, match), NeedOut, response)
 
 
 @router.get("/needs/{need_id}/candidates", dependencies=[require("lists.write")])
@@ -119,16 +121,20 @@ async def read_resource(resource_id: UUID, session: Transaction, response: Respo
     return _answer(await operations.find_listed(session, Resource, resource_id), ResourceOut, response)
 
 
-@router.post("/resources/{resource_id}/withdraw", dependencies=[require("resources.write")])
-async def withdraw_resource(resource_id: UUID, match: IfMatch, session: Transaction, response: Response) -> ResourceOut:
+@router.post("/resources/{resource_id}/withdraw")
+async def withdraw_resource(
+    resource_id: UUID, match: IfMatch, session: Transaction, caller: Provider, response: Response
+) -> ResourceOut:
     """Take a resource off the list (撤回)."""
-    return _answer(await _withdrawn(session, Resource, resource_id, match), ResourceOut, response)
+    return _answer(await _withdrawn(session, caller, Resource, resource_id, match), ResourceOut, response)
 
 
-async def _withdrawn(session: Transaction, what: type[operations.Row], id_: UUID, match: IfMatch) -> operations.Row:
+async def _withdrawn(
+    session: Transaction, caller: Principal, what: type[operations.Row], id_: UUID, match: IfMatch
+) -> operations.Row:
     row = await operations.find_listed(session, what, id_, to_change=True)
     match.check(row)
-    await operations.withdraw(session, row)
+    await operations.withdraw(session, caller, row)
     return row
 
 

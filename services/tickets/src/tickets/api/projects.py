@@ -74,11 +74,13 @@ async def list_steps(
     return Paged(items=[StepOut.model_validate(row) for row in rows], next=following)
 
 
-@router.post("/projects/{project_id}/steps", status_code=201, dependencies=[require("lists.write")])
-async def add_step(project_id: UUID, body: StepIn, match: IfMatch, session: Transaction, response: Response) -> StepOut:
+@router.post("/projects/{project_id}/steps", status_code=201)
+async def add_step(
+    project_id: UUID, body: StepIn, match: IfMatch, session: Transaction, caller: Keeper, response: Response
+) -> StepOut:
     """Add a step to a project, with the project's ETag."""
     project = await _found(session, project_id, match)
-    step = await operations.add_step(session, project, title=body.title, due_on=body.due_on)
+    step = await operations.add_step(session, caller, project, title=body.title, due_on=body.due_on)
     set_etag(response, project)
     return StepOut.model_validate(step)
 
@@ -94,13 +96,13 @@ async def finish_step(
     return StepOut.model_validate(step)
 
 
-@router.post("/projects/{project_id}/end", dependencies=[require("lists.write")])
+@router.post("/projects/{project_id}/end")
 async def end_project(
-    project_id: UUID, body: EndIn, match: IfMatch, session: Transaction, response: Response
+    project_id: UUID, body: EndIn, match: IfMatch, session: Transaction, caller: Keeper, response: Response
 ) -> ProjectOut:
     """End a project (结项): its need is met, or on the list again."""
     project = await _found(session, project_id, match)
-    await operations.end_project(session, project, body.outcome)
+    await operations.end_project(session, caller, project, body.outcome)
     return _answer(project, response)
 
 

@@ -32,6 +32,17 @@ class ResourceState(StrEnum):
     WITHDRAWN = _WITHDRAWN
 
 
+class ListStep(StrEnum):
+    """How a need or a resource comes onto its list and moves there."""
+
+    LISTED = _LISTED
+    MATCHED = "matched"
+    MET = "met"
+    RETURNED = "returned"
+    """Its project has not met it."""
+    WITHDRAWN = _WITHDRAWN
+
+
 class ProjectState(StrEnum):
     """Whether a project goes on."""
 

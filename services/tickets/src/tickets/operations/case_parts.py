@@ -36,7 +36,7 @@ from tickets.models.cases import (
     Party,
     Side,
 )
-from tickets.operations.cases import as_platform, enter
+from tickets.operations.cases import as_platform, enter, tell_step
 from tickets.operations.rules import rules_of
 
 FOLLOW_UP: Final = "follow_up"
@@ -156,6 +156,7 @@ async def finish_follow_up(  # noqa: PLR0913 who found what
     case.touch()
     await timers.cancel(session, aggregate=follow_up.id, unit=case.unit, kinds=[FOLLOW_UP, FOLLOW_UP_OVERDUE])
     await enter(session, case, CaseStep.FOLLOWED_UP, caller.id, about=follow_up.id)
+    await tell_step(session, case, CaseStep.FOLLOWED_UP, caller, follow_up.id)
     return follow_up
 
 
@@ -215,4 +216,5 @@ async def _add(session: AsyncSession, caller: Principal, case: Case, part: Part,
     case.touch()
     session.add(part)
     await enter(session, case, step, caller.id, about=part.id)
+    await tell_step(session, case, step, caller, part.id)
     return part

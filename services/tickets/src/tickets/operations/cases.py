@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from linli import audit, units
 from linli.crypto import Keyring
 from linli.db import NOBODY, require_unit
-from linli.events.cases import CaseClosed, CaseGraded, CaseOpened
+from linli.events.cases import CaseClosed, CaseGraded, CaseOpened, CaseStepped
 from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import Conflict, NotFound
@@ -199,6 +199,25 @@ async def note_case(session: AsyncSession, keyring: Keyring, caller: Principal, 
     case.touch()
     entry = await enter(session, case, CaseStep.NOTE, caller.id)
     await _say(session, keyring, entry, note)
+    await tell_step(session, case, CaseStep.NOTE, caller)
+
+
+async def tell_step(
+    session: AsyncSession, case: Case, step: CaseStep, caller: Principal, about: UUID | None = None
+) -> None:
+    """Tell the team of a step that an event has no name of its own for, but not what was said."""
+    await publish(
+        session,
+        CaseStepped(
+            case=case.id,
+            unit=case.unit,
+            sequence=case.version,
+            members=tuple(case.people),
+            step=step.value,
+            about=about,
+            taken_by=caller.id,
+        ),
+    )
 
 
 async def note_of(session: AsyncSession, keyring: Keyring, entry: CaseEntry) -> str | None:

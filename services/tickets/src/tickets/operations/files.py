@@ -13,8 +13,11 @@ from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers
+from linli.events.files import FileChanged
+from linli.outbox import publish
 from linli.problems import NotFound, Unavailable
 from linli.security import Principal
+from linli.telemetry import about
 from linli.timers import Timer
 from tickets.files import Store
 from tickets.models.files import MOST, File, TooManyFiles, object_name
@@ -88,9 +91,29 @@ async def add_file(session: AsyncSession, caller: Principal, ticket_id: UUID, ke
     if locate and kept.content.location:
         ticket.latitude, ticket.longitude = kept.content.location
         await note_ticket(session, caller, ticket, _LOCATED, file=str(file.id))
-    await session.flush()
     await timers.cancel(session, aggregate=file.id, unit=ticket.unit, kinds=[SWEEP])
+    await _tell(session, caller, ticket, file, "added")
     return file
+
+
+async def _tell(session: AsyncSession, caller: Principal, ticket: Ticket, file: File, step: str) -> None:
+    await session.flush()
+    await publish(
+        session,
+        FileChanged(
+            file=file.id,
+            unit=file.unit,
+            sequence=file.version,
+            ticket=ticket.id,
+            reporter=ticket.reporter,
+            assignee=ticket.assignee,
+            kind=file.kind,
+            size=file.size,
+            step=step,
+            changed_by=caller.id,
+        ),
+    )
+    about(subject=str(ticket.id))  # whoever looks for what happened to the ticket finds it
 
 
 def files_of(ticket: Ticket) -> Select[tuple[File]]:
@@ -120,8 +143,8 @@ async def remove_file(session: AsyncSession, caller: Principal, file: File) -> N
         NotYours: 403.
     """
     file.remove(caller.id, staff="tickets.assign" in caller.permissions)
-    await session.flush()
     await timers.set(session, aggregate=file.id, unit=file.unit, due={SWEEP: datetime.now(UTC)})
+    await _tell(session, caller, await find_ticket(session, file.ticket_id), file, "removed")
 
 
 async def sweep(session: AsyncSession, timer: Timer, store: Store) -> bool:

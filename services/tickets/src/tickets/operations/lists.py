@@ -10,16 +10,18 @@ from sqlalchemy.orm import with_expression
 
 from linli import units
 from linli.db import require_unit
+from linli.events.wishes import ListChanged
+from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
-from tickets.models.lists import Listed, Need, NeedState, Resource, ResourceState
+from tickets.models.lists import ListStep, Need, NeedState, Resource, ResourceState
 
 Row = TypeVar("Row", Need, Resource)
 _SIZES: Final = (10**6, 10**9)
 """How many units lie in a community, and in a street."""
 
 
-async def put_on_list(session: AsyncSession, caller: Principal, row: Listed) -> None:
+async def put_on_list(session: AsyncSession, caller: Principal, row: Need | Resource) -> None:
     """Put what a unit needs, or the caller offers, on its list.
 
     Raises:
@@ -30,7 +32,25 @@ async def put_on_list(session: AsyncSession, caller: Principal, row: Listed) -> 
     await require_unit(session, row.unit)
     row.district, row.listed_at = units.district(row.unit), datetime.now(UTC)
     session.add(row)
+    await tell_step(session, caller, row, ListStep.LISTED)
+
+
+async def tell_step(session: AsyncSession, caller: Principal, row: Need | Resource, step: ListStep) -> None:
+    """Tell of what the caller did with a need or a resource."""
     await session.flush()
+    await publish(
+        session,
+        ListChanged(
+            listing=row.id,
+            unit=row.unit,
+            sequence=row.version,
+            what=row.__tablename__,
+            kind=row.kind,
+            step=step.value,
+            owner=row.listed_by if isinstance(row, Need) else row.provider,
+            changed_by=caller.id,
+        ),
+    )
 
 
 async def find_listed(session: AsyncSession, what: type[Row], id_: UUID, *, to_change: bool = False) -> Row:
@@ -60,14 +80,14 @@ def listed_within(
     return statement
 
 
-async def withdraw(session: AsyncSession, row: Listed) -> None:
+async def withdraw(session: AsyncSession, caller: Principal, row: Need | Resource) -> None:
     """Take a locked need or resource off its list; projects that have the resource go on.
 
     Raises:
         NotListed: 409.
     """
     row.withdraw()
-    await session.flush()
+    await tell_step(session, caller, row, ListStep.WITHDRAWN)
 
 
 def nearness(need: Need) -> Label[int]:

@@ -8,12 +8,13 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import units
-from linli.events.wishes import ProjectEnded, ProjectStarted
+from linli.events.wishes import ProjectEnded, ProjectStarted, ProjectStepChanged
 from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
 from tickets.models.lists import (
+    ListStep,
     Need,
     NeedState,
     OtherKind,
@@ -23,7 +24,7 @@ from tickets.models.lists import (
     ProjectStep,
     Resource,
 )
-from tickets.operations.lists import find_listed
+from tickets.operations.lists import find_listed, tell_step
 
 
 async def start_project(  # noqa: PLR0913 a match is these facts
@@ -63,6 +64,7 @@ async def start_project(  # noqa: PLR0913 a match is these facts
     session.add(project)
     await session.flush()
     session.add_all([_step(project, title, due_on) for title, due_on in steps])
+    await tell_step(session, caller, need, ListStep.MATCHED)
     await publish(
         session,
         ProjectStarted(
@@ -104,7 +106,9 @@ def steps_of(project: Project) -> Select[tuple[ProjectStep]]:
     return select(ProjectStep).where(ProjectStep.district == project.district, ProjectStep.project_id == project.id)
 
 
-async def add_step(session: AsyncSession, project: Project, *, title: str, due_on: date | None) -> ProjectStep:
+async def add_step(
+    session: AsyncSession, caller: Principal, project: Project, *, title: str, due_on: date | None
+) -> ProjectStep:
     """Add a step to a locked project.
 
     Raises:
@@ -113,7 +117,7 @@ async def add_step(session: AsyncSession, project: Project, *, title: str, due_o
     project.touch()
     step = _step(project, title, due_on)
     session.add(step)
-    await session.flush()
+    await _tell(session, caller, project, step, "added")
     return step
 
 
@@ -130,11 +134,27 @@ async def finish_step(session: AsyncSession, caller: Principal, project: Project
         raise NotFound(kind="step", id=str(step_id))
     project.touch()
     step.finish(caller.id)
-    await session.flush()
+    await _tell(session, caller, project, step, "done")
     return step
 
 
-async def end_project(session: AsyncSession, project: Project, outcome: ProjectOutcome) -> None:
+async def _tell(session: AsyncSession, caller: Principal, project: Project, step: ProjectStep, what: str) -> None:
+    await session.flush()
+    await publish(
+        session,
+        ProjectStepChanged(
+            project=project.id,
+            unit=project.unit,
+            sequence=project.version,
+            project_step=step.id,
+            provider=project.provider,
+            step=what,
+            changed_by=caller.id,
+        ),
+    )
+
+
+async def end_project(session: AsyncSession, caller: Principal, project: Project, outcome: ProjectOutcome) -> None:
     """End a locked project (结项): its need is met, or on the list again.
 
     Raises:
@@ -142,8 +162,9 @@ async def end_project(session: AsyncSession, project: Project, outcome: ProjectO
     """
     project.end(outcome)
     need = await find_listed(session, Need, project.need_id, to_change=True)
-    need.become(NeedState.MET if outcome is ProjectOutcome.MET else NeedState.LISTED)
-    await session.flush()
+    met = outcome is ProjectOutcome.MET
+    need.become(NeedState.MET if met else NeedState.LISTED)
+    await tell_step(session, caller, need, ListStep.MET if met else ListStep.RETURNED)
     await publish(
         session,
         ProjectEnded(

@@ -13,14 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
 from linli.db import NOBODY
-from linli.events.tickets import (
-    SUPERVISORS,
-    TicketWhistled,
-    WhistleActed,
-    WhistleMissed,
-    WhistleRated,
-    WhistleReported,
-)
+from linli.events.tickets import SUPERVISORS
+from linli.events.whistles import TicketWhistled, WhistleActed, WhistleMissed, WhistleRated, WhistleReported
 from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
