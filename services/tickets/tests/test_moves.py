@@ -356,6 +356,19 @@ async def test_what_was_folded_with_its_followers_goes_on_with_them(tickets: Run
     assert event["followers"] == [(await read(own[2], three))["reporter"]]
 
 
+async def test_what_is_folded_as_its_ticket_is_withdrawn_ends_with_it_in_no_case(
+    tickets: Running, people: People
+) -> None:
+    for _ in range(5):
+        neighbour = tickets.client("resident", "310104", uuid4())
+        one, two = await opened(people.resident), await opened(neighbour)
+        folded, gone = await asyncio.gather(
+            moved(people.community, two, "fold", into=one), moved(people.resident, one, "withdraw")
+        )
+        assert (folded.status_code in {200, 409}, gone.status_code) == (True, 200), (folded.text, gone.text)
+        assert (await read(neighbour, two))["state"] == "open"
+
+
 async def test_a_ticket_is_folded_only_into_one_that_runs(people: People) -> None:
     one, two = await opened(people.resident), await resolved(people)
     await done(people.resident, two, "close")
