@@ -4,11 +4,15 @@
     python tools/security/check.py packages | secrets
 
 Weaknesses are known to services on the internet. Where none of them answers, nothing was looked at, and it says so:
-that is neither. Secrets are looked for by detect-secrets; what it takes for one and isn't stands in
-`.secrets.baseline`, each by its hash and looked at by a person (`"is_secret": false`).
+that is neither. A closed network can have an OSV service (漏洞库) of its own, named by pip-audit's own variable
+PIP_AUDIT_OSV_URL: it is asked alone, and not to answer is a failure, for somebody said that it is there.
+
+Secrets are looked for by detect-secrets; what it takes for one and isn't stands in `.secrets.baseline`, each by its
+hash and looked at by a person (`"is_secret": false`).
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,20 +26,30 @@ BASELINE: Final = ".secrets.baseline"
 _PIP_AUDIT: Final = (str(Path(sysconfig.get_path("scripts")) / "pip-audit"),)
 _ASKED: Final = ("pypi", "osv")
 """The services, in the order in which they are asked."""
-_LOCK: Final = ("--requirement", "requirements.lock", "--disable-pip", "--require-hashes")
-_OUTPUT: Final = ("--format", "json", "--progress-spinner", "off", "--timeout", "10")
-_AWAY: Final = ("ConnectionError", "Could not connect", "Max retries", "Timeout", "timed out", "ServiceError")
+_OWN: Final = "PIP_AUDIT_OSV_URL"
+_HOW: Final = ("--disable-pip", "--require-hashes", "--format", "json", "--progress-spinner", "off", "--timeout", "10")
+_AWAY: Final = (
+    "ConnectionError",
+    "Could not connect",
+    "Max retries",
+    "Timeout",
+    "timed out",
+    "ServiceError",
+    "JSONDecode",
+)
 _SECONDS: Final = 300
 
 
-def packages(pip_audit: Sequence[str] = _PIP_AUDIT) -> int:
+def packages(pip_audit: Sequence[str] = _PIP_AUDIT, lock: Path = PROJECT / "requirements.lock") -> int:
     """Look every locked package up; gives the exit code.
 
     Args:
         pip_audit: the command.
+        lock: the packages, each with its version and hashes.
     """
-    for service in _ASKED:
-        found = _ask(pip_audit, service)
+    own = _OWN in os.environ
+    for service in ("osv",) if own else _ASKED:
+        found = _ask([*pip_audit, "--requirement", str(lock), *_HOW, "--vulnerability-service", service])
         if isinstance(found, int):
             return found
         # What a service does not know it passes over, and still says that there are no known vulnerabilities.
@@ -52,14 +66,20 @@ def packages(pip_audit: Sequence[str] = _PIP_AUDIT) -> int:
             )
             print(f"已在 {service} 查询 {len(looked_at)}/{len(found)} 个软件包，{len(weak)} 个存在已知漏洞。")
             return 1 if weak else 0
+    if own:
+        print(
+            f"✗ The OSV service that {_OWN} names does not answer, nothing was looked up."
+            " Its whole address is meant, like https://osv.example.gov.cn/v1/query.\n"
+            f"✗ {_OWN} 指定的 OSV 漏洞库未应答，未作任何查询。须填完整地址，如 https://osv.example.gov.cn/v1/query。"
+        )
+        return 1
     print("No service that knows weaknesses of packages answers here: pip-audit was LEFT OUT, nothing was looked up.")
     print("无法访问漏洞库，软件包漏洞检查已跳过，未作任何查询。")
     return 0
 
 
-def _ask(pip_audit: Sequence[str], service: str) -> list[dict[str, Any]] | int:
+def _ask(command: Sequence[str]) -> list[dict[str, Any]] | int:
     """Ask a service about every package: what it says, nothing when it does not answer, else the exit code."""
-    command = [*pip_audit, *_LOCK, *_OUTPUT, "--vulnerability-service", service]
     try:
         done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired:
@@ -68,6 +88,7 @@ def _ask(pip_audit: Sequence[str], service: str) -> list[dict[str, Any]] | int:
         found: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except ValueError:
         if done.returncode and any(word in done.stderr for word in _AWAY):
+            print(done.stderr.strip().splitlines()[-1], file=sys.stderr)  # the last line of a traceback says why
             return []
         print(done.stderr, file=sys.stderr)
         return done.returncode or 1
