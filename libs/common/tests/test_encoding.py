@@ -92,6 +92,7 @@ async def test_a_span_that_cant_be_written_down_stops_nobody(monkeypatch: pytest
     for broken in ({"list": ["unhashable"]}, {"number": 2**70}):
         attributes: dict[str, Any] = broken
         spans.begin("broken", SpanKind.SERVER, attributes, cause=spans.ROOT).end()
+    spans.begin("before 1970", SpanKind.SERVER, cause=spans.ROOT).end(-1)
     spans.begin("whole", SpanKind.SERVER, cause=spans.ROOT).end()
     (waiting,) = delivery._batch_processor._queue
     assert b"whole" in waiting

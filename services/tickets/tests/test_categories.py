@@ -1,5 +1,6 @@
 """A district describes its categories, and new tickets follow."""
 
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -119,6 +120,16 @@ async def test_answers_are_held_to_the_form(tickets: Running) -> None:
         assert [error["pointer"] for error in refused.json()["errors"]] == [pointer]
     assert (await opened(resident, category="lamp_form")).status_code == 422
     assert (await opened(resident, answers={"lamp": "A7"})).status_code == 422
+
+
+@pytest.mark.parametrize("answer", ["NaN", "-Infinity", r'"\ud800"'])
+async def test_answers_that_can_not_be_kept_are_refused(tickets: Running, answer: str) -> None:
+    district, resident = tickets.client("district_admin", "310104"), tickets.client("resident", "310104")
+    await put(district, "free_form", form={"type": "object"})
+    body = json.dumps(REPORT | {"category": "free_form", "answers": {"x": "?"}}).replace('"?"', answer)
+    headers = {"Content-Type": "application/json"}
+    refused = await resident.post("/tickets/v1/tickets", content=body, headers=headers)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "#/answers"), refused.text
 
 
 @pytest.mark.parametrize(

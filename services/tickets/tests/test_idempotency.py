@@ -4,9 +4,11 @@ import asyncio
 from uuid import uuid4
 
 import httpx
+import pytest
 from services.tickets.tests.conftest import COMMUNITY, MICRO, employ
 
-from linli.testing import Running
+from linli.testing import Running, eventually
+from tickets.operations import rules
 
 REPORT = {"unit": MICRO, "title": "路灯不亮", "description": "小区北门路灯三天不亮"}
 
@@ -87,3 +89,32 @@ async def test_a_key_too_long_is_refused(tickets: Running) -> None:
     refused = await post(client, "k" * 256)
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["in"] == "header"
+
+
+@pytest.mark.parametrize("body", [b"{", b"{}"])
+@pytest.mark.parametrize("key", ["", "h"])
+async def test_who_may_not_is_told_so_before_what_is_wrong(tickets: Running, key: str, body: bytes) -> None:
+    headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+    for role, status in ((None, 401), ("auditor", 403), ("resident", 400 if body == b"{" and key else 422)):
+        answer = await tickets.client(role, "310104").post("/tickets/v1/tickets", content=body, headers=headers)
+        assert answer.status_code == status, answer.text
+
+
+async def test_who_goes_away_leaves_nothing_and_his_key_is_free(tickets: Running) -> None:
+    client = tickets.client("resident", "310104", uuid4())
+    pool = tickets.app.state.engines[None].pool
+    held = tickets.database.transaction()
+    await held.start()
+    await tickets.database.execute("SELECT pg_advisory_xact_lock($1, 310104)", rules._LOCK)
+    waiting = asyncio.create_task(post(client, "i"))
+    locks = "SELECT count(*) {} FROM pg_locks WHERE locktype = 'advisory' AND {}"
+    await eventually(lambda: tickets.database.fetchval(locks.format("> 0", "NOT granted")))
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert pool.checkedout() == 0
+    await held.rollback()
+    await eventually(lambda: tickets.database.fetchval(locks.format("= 0", "true")))  # its server has noticed
+    answer = await post(client, "i")
+    assert (answer.status_code, answer.headers.get("idempotency-replayed")) == (201, None)
+    assert len((await client.get("/tickets/v1/tickets")).json()["items"]) == 1

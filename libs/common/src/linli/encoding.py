@@ -63,6 +63,7 @@ class Delivery(BatchSpanProcessor):
             TypeError,
             ValueError,
             OverflowError,
+            struct.error,
         ) as error:  # what is watched must not fail because of those who watch
             _log.warning("the span %s is lost: %s", span.name, type(error).__name__)
             return

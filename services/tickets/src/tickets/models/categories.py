@@ -223,7 +223,11 @@ def check_answers(kind: Kind, answers: Mapping[str, Any] | None) -> None:
         if answers:
             raise _wrong("#/answers", "this category has no form", "该类别没有表单")
         return
-    if len(json.dumps(answers, ensure_ascii=False).encode(errors="replace")) > FORM:
+    try:
+        size = len(json.dumps(answers, ensure_ascii=False, allow_nan=False).encode())
+    except ValueError:
+        raise _wrong("#/answers", "no NaN, Infinity or half a character", "不能含有 NaN、Infinity 或残缺字符") from None
+    if size > FORM:
         raise _wrong("#/answers", f"at most {FORM} bytes", f"最多 {FORM} 字节")
     found = [
         _fault(_pointer("#/answers", error.absolute_path), error.message[:200], "不符合表单要求")
