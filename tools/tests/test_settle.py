@@ -30,7 +30,8 @@ code,name,level,parent_code
 310104003001,上海新村居委会,community,310104003
 """
 PAPER = b"%PDF-1.7\n" + os.urandom(20_000) + b"\n%%EOF\n"
-UNHEARD = re.compile(r"events told again 重新发布的事件 .*\btickets 1\b")
+# A ticket was opened and got a file.
+UNHEARD = re.compile(r"events told again 重新发布的事件 .*\btickets 2\b")
 
 
 @pytest.fixture(scope="module")
