@@ -6,6 +6,7 @@ handed to the SDK's own processors when they end. What is sampled and who is who
 """
 
 import random
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ Attributes = dict[str, AttributeValue]
 
 MADE_BY: Final = InstrumentationScope("linli")
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+_OWN: Final = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-(0[01])")
 _traceparent: Final = TraceContextTextMapPropagator()
 _random: Final = random.Random()  # noqa: S311 an id to find a trace by, no secret
 
@@ -162,6 +164,9 @@ def cause_of(headers: Mapping[str, str]) -> SpanContext:
     """Give what led to something, by its `traceparent`; one that is not valid when that says nothing."""
     if "traceparent" not in headers:
         return ROOT
+    # Nearly all of them are such as `inject` writes.
+    if (own := _OWN.fullmatch(headers["traceparent"])) and "tracestate" not in headers:
+        return SpanContext(int(own[1], 16), int(own[2], 16), True, TraceFlags(int(own[3], 16)))  # noqa: FBT003
     return trace.get_current_span(_traceparent.extract(headers)).get_span_context()
 
 

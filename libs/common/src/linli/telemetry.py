@@ -14,7 +14,6 @@ from fastapi import FastAPI
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
@@ -29,9 +28,10 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from linli import units
+from linli.durations import Exporter
 from linli.encoding import Delivery
 from linli.logs import OtlpHandler, log_as_json
-from linli.requests import Requests
+from linli.requests import Requests, duration
 from linli.settings import Settings
 from linli.shards import Shards
 from linli.spans import SUBJECT, UNIT
@@ -148,7 +148,7 @@ def _record(service: str, settings: Settings) -> None:
         logging.getLogger().addHandler(OtlpHandler(lines))
         atexit.register(_end, lines.shutdown)
         os.environ.setdefault("OTEL_METRIC_EXPORT_INTERVAL", str(_MEASURE_EVERY_MS))
-        reader = PeriodicExportingMetricReader(OTLPMetricExporter(timeout=_DELIVER_WITHIN))
+        reader = PeriodicExportingMetricReader(Exporter(duration, timeout=_DELIVER_WITHIN))
         # Nobody looks at exemplars, and with them each measurement would cost twice as much.
         meters = MeterProvider([reader], resource, shutdown_on_exit=False, exemplar_filter=AlwaysOffExemplarFilter())
         metrics.set_meter_provider(meters)
