@@ -22,12 +22,14 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from linli.spans import MADE_BY
+from linli.spans import IDS, MADE_BY, VARYING
 
 _log = logging.getLogger(__name__)
 
 _KEPT: Final = 4096
-"""Attributes whose bytes are kept."""
+"""Sets of attributes whose bytes are kept."""
+_PLAIN: Final = frozenset({str, int})
+"""Types of values that are kept: a flag equals a number, and a number with a fraction is another one each time."""
 _LOCAL: Final = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _REMOTE: Final = _LOCAL | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 
@@ -36,6 +38,8 @@ _TRACE_ID, _SPAN_ID, _TRACE_STATE, _PARENT_ID, _START, _END, _ATTRIBUTE = 0x0A, 
 _KEY, _KEY_VALUE = 0x0A, 0x12
 _STRING, _DOUBLE = 0x0A, 0x21
 _RESOURCE_SPANS, _SCOPE_SPANS, _SPANS = 0x0A, 0x12, 0x12
+_SHORT: Final = 0x7E
+"""A message that is shorter has a length of one byte, and so has a field of it."""
 _TIMES: Final = struct.Struct("<BQBQ")
 _VALUE: Final = struct.Struct("<Bd")
 
@@ -104,13 +108,19 @@ def encode(span: ReadableSpan) -> bytes:
     """Write down a span without events and links, as ours are."""
     context, parent, status = cast("SpanContext", span.get_span_context()), span.parent, span.status
     remote = parent is not None and parent.is_remote
+    said = (span.attributes or {}).items()
+    # Those of one kind of span say mostly the same, so that is one lookup, and not one for each.
+    same = tuple([one for one in said if type(one[1]) in _PLAIN and one[0] not in VARYING])
     parts = [
         _field(_TRACE_ID, context.trace_id.to_bytes(16, "big")),
         _field(_SPAN_ID, context.span_id.to_bytes(8, "big")),
         _TIMES.pack(_START, span.start_time or 0, _END, span.end_time or 0),
         _kind(span.name, span.kind, status.status_code, status.description, remote=remote),
-        *(_attribute(*said) for said in (span.attributes or {}).items()),
+        _attributes(same),
     ]
+    if len(same) < len(said):
+        others = [one for one in said if type(one[1]) not in _PLAIN or one[0] in VARYING]
+        parts += [_attribute(*one) if one[0] in IDS or isinstance(one[1], float) else _kept(*one) for one in others]
     if context.trace_state:
         parts.append(_field(_TRACE_STATE, context.trace_state.to_header().encode()))
     if parent is not None:
@@ -127,8 +137,13 @@ def _kind(name: str, kind: SpanKind, code: StatusCode, description: str | None, 
     return encoded
 
 
-@lru_cache(_KEPT, typed=True)
+@lru_cache(_KEPT)
+def _attributes(said: tuple[tuple[str, AttributeValue], ...]) -> bytes:
+    return b"".join([_attribute(*one) for one in said])
+
+
 def _attribute(key: str, value: AttributeValue) -> bytes:
+    name = _key(key)
     if isinstance(value, float):
         said = _VALUE.pack(_DOUBLE, value)
     elif isinstance(value, bool):
@@ -137,7 +152,12 @@ def _attribute(key: str, value: AttributeValue) -> bytes:
         said = AnyValue(int_value=int(value)).SerializeToString()
     else:
         said = _field(_STRING, str(value).encode())
-    return _field(_ATTRIBUTE, _key(key) + _field(_KEY_VALUE, said))
+    if len(name) + len(said) < _SHORT:  # all lengths are a byte
+        return b"%c%c%b%c%c%b" % (_ATTRIBUTE, len(name) + len(said) + 2, name, _KEY_VALUE, len(said), said)
+    return _field(_ATTRIBUTE, name + _field(_KEY_VALUE, said))
+
+
+_kept: Final = lru_cache(_KEPT, typed=True)(_attribute)
 
 
 @lru_cache(_KEPT)
@@ -148,10 +168,10 @@ def _key(key: str) -> bytes:
 def _field(tag: int, message: bytes) -> bytes:
     """Write a message as a field: https://protobuf.dev/programming-guides/encoding/#length-types."""
     length = len(message)
-    if length < 0x80:  # noqa: PLR2004 seven bits a byte
-        return b"%c%c%b" % (tag, length, message)
+    if length < _SHORT:
+        return bytes((tag, length)) + message
     head = [tag]
-    while length > 0x7F:  # noqa: PLR2004
+    while length > 0x7F:  # noqa: PLR2004 seven bits a byte
         head.append(length & 0x7F | 0x80)
         length >>= 7
     return bytes([*head, length]) + message

@@ -25,6 +25,11 @@ UNIT: Final = "linli.unit"
 SUBJECT: Final = "linli.subject"
 """The ticket, booking or whatever a request is about."""
 
+IDS: Final = frozenset({SUBJECT, "linli.aggregate", "messaging.message.id"})
+"""Attributes that are another one for each request or event."""
+VARYING: Final = IDS | {UNIT, "url.path", "db.operation.batch.size"}
+"""Attributes that are not the same for all of a kind."""
+
 Attributes = dict[str, AttributeValue]
 
 MADE_BY: Final = InstrumentationScope("linli")
