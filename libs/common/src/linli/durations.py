@@ -57,7 +57,7 @@ class Durations:
 
         Args:
             seconds: how long it took.
-            values: of the attributes; one that is empty is not told.
+            values: of the attributes, few in all: a route's template, and no address; one that is empty is not told.
         """
         series = self._series.get(values)
         if series is None:
