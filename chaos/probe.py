@@ -9,12 +9,12 @@ from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import nats
 
 from chaos.load import People, live
 from chaos.stack import Stack
+from linli.driver import LOST
 from linli_cli.api import Api, Login
 from linli_cli.console import Trouble
 from linli_cli.home import APPS, SERVICES
@@ -24,7 +24,7 @@ GIVEN_UP_AFTER = 60.0
 _EVERY = 0.1
 _PATIENCE = 2.0
 _WAITING = "SELECT EXISTS (SELECT FROM outbox WHERE created_at <= $1)"
-_LOST = (OSError, TimeoutError, httpx.TransportError, nats.errors.Error, asyncpg.PostgresError, asyncpg.InterfaceError)
+_LOST = (*LOST, OSError, httpx.TransportError, nats.errors.Error)
 _MANAGER_IS_TOLD = {"ticket_assigned_to_you", "ticket_rated", "points_awarded"}
 
 

@@ -147,6 +147,15 @@ def logged(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(formatter.format(record) for record in caplog.records if record.levelno >= logging.WARNING)
 
 
+@pytest.mark.parametrize("path", ["outlive", "outlive-direct"])
+async def test_who_outlives_the_server_is_asked_to_come_again(client: httpx.AsyncClient, path: str) -> None:
+    for _ in range(4):  # more than there are connections: none is left behind
+        answer = await client.post(f"/shelf/v1/{path}")
+        assert_problem(answer, 503, "unavailable")
+        assert answer.headers["retry-after"] == "5"
+    assert (await client.post("/shelf/v1/sql", content="SELECT 1")).status_code == 200
+
+
 async def test_a_deadlock_ends_with_one_done_and_one_told_to_come_again(shelf: Running) -> None:
     await shelf.database.execute(
         "CREATE FUNCTION clash(a int, b int) RETURNS void LANGUAGE sql AS"

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Final
 
-import asyncpg
 import nats
 from nats.aio.msg import Msg
 from opentelemetry.trace import Span, SpanContext, SpanKind
@@ -24,6 +23,7 @@ from linli import deadletters, spans, telemetry
 from linli.broker import Broker
 from linli.cloudevents import Unreadable, district_of, read
 from linli.db import Sessions
+from linli.driver import LOST
 from linli.events import Event, template
 from linli.inbox import Consumer, Subscriptions
 from linli.lanes import Lane
@@ -315,7 +315,7 @@ def _is_away(error: Exception) -> bool:
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or _sqlstate(error).startswith(_AWAY_SQLSTATES)
     # What the database says while connecting comes as it is: statements' errors were the case above.
-    return isinstance(error, OSError | PoolTimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError)
+    return isinstance(error, (PoolTimeoutError, *LOST, OSError))
 
 
 def _sqlstate(error: DBAPIError) -> str:

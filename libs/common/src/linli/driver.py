@@ -9,6 +9,12 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from linli.fair import Fair
 
+LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver raises when a statement is refused or the way to the server is lost; beside OSError.
+
+Who hears that the server goes down while nothing was asked of it calls that an error of his own (InternalClientError).
+"""
+
 
 class Begun:
     """A transaction of the driver, as SQLAlchemy begins and ends one, that takes its scope while it begins."""

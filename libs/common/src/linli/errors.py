@@ -6,7 +6,7 @@ What is logged says what kind of error it was and where, not in its own words: t
 import logging
 import traceback
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias, get_args
+from typing import Any, Final
 
 import asyncpg
 from fastapi import FastAPI, Request
@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from linli.driver import LOST
 from linli.idempotency import Replay
 from linli.problems import (
     BadRequest,
@@ -133,12 +134,10 @@ _PASSING: Final = ("08", "53", "57P", "57014", "40001", "40P01", "55P03", "25006
 """SQLSTATEs of a database that is away, full, starting, too slow or in another's way: try again."""
 _NOT_STORABLE: Final = ("22000", "22003", "22021", "22P05")
 """SQLSTATEs of a parameter that the driver refuses, a number out of range, and characters that are none."""
-_DatabaseError: TypeAlias = (
-    DBAPIError | asyncpg.PostgresError | asyncpg.InterfaceError | PoolTimeout | OSError | TimeoutError
-)
+_OF_DATABASE: Final = (DBAPIError, PoolTimeout, *LOST, OSError)
 
 
-def of_database(error: _DatabaseError) -> Problem:
+def of_database(error: Exception) -> Problem:
     """Tell what an error of the database, or of the way to it, means to the caller."""
     cause = _cause(error)
     state = str(getattr(cause, "sqlstate", None) or "")
@@ -228,7 +227,6 @@ def add_handlers(app: FastAPI) -> None:
         return respond(PreconditionFailed(etag="another"))
 
     async def on_database(_: Request, error: Exception) -> Response:
-        assert isinstance(error, _DatabaseError)  # noqa: S101 registered for it
         _note(logging.WARNING, error)
         return respond(of_database(error))
 
@@ -239,7 +237,7 @@ def add_handlers(app: FastAPI) -> None:
         HTTPException: on_http,
         ClientDisconnect: on_gone,
         StaleDataError: on_stale,
-        **dict.fromkeys(get_args(_DatabaseError), on_database),
+        **dict.fromkeys(_OF_DATABASE, on_database),
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final, cast
 from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
@@ -11,7 +11,9 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from linli import units
+from linli.driver import Driver
 from linli.etags import IfMatch, set_etag
+from linli.idempotency import asked
 from linli.models import Base, Placed, Versioned
 from linli.paging import Paging
 from linli.problems import NotFound
@@ -122,6 +124,30 @@ async def break_down(request: Request, session: Transaction, _: Writer) -> None:
     """Fail in a way that nobody has foreseen, in words that quote the caller."""
     await session.execute(text("SELECT 1"))
     int((await request.body()).decode())
+
+
+LAST_WORDS: Final = b"SFATAL\0VFATAL\0C57P01\0Mthe server goes down\0\0"
+
+
+def hear_last_words(driver: Driver) -> None:
+    """Hear that the server goes down, while nothing was asked of it: mostly its connection is closed by then."""
+    driver._protocol.data_received(b"E" + (4 + len(LAST_WORDS)).to_bytes(4) + LAST_WORDS)
+
+
+@router.post("/outlive")
+async def outlive(session: Transaction, _: Writer) -> None:
+    """Be in the middle of a transaction when the server goes down."""
+    await session.execute(text("SELECT 1"))
+    pooled = await (await session.connection()).get_raw_connection()
+    hear_last_words(cast("Driver", pooled.driver_connection))
+
+
+@router.post_direct("/outlive-direct", "tickets.open")
+async def outlive_directly(request: Request) -> None:
+    """Be in the middle of a direct transaction then."""
+    direct, _ = asked(request)
+    await direct.fetch("SELECT 1")
+    hear_last_words(direct._driver)
 
 
 @router.post("/sql")

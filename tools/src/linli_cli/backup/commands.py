@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
-import asyncpg
 import typer
 from rich.table import Table
 
+from linli.driver import LOST
 from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores
@@ -52,7 +52,7 @@ def backup(  # noqa: PLR0913 one option each
     home = _home()
     try:
         receipt = asyncio.run(take.take(home, Stores.of(home), place, lock, secrets=not without_secrets))
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError) as error:
+    except (*LOST, ConnectionError) as error:
         raise Trouble(
             f"The database says: {error}", "数据库出错，见上。", hint="Run it again.  请重新执行。"
         ) from error

@@ -18,8 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import asyncpg
-
+from linli.driver import LOST
 from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import connected
@@ -37,8 +36,7 @@ _REACHED: Final = "reached.json"
 _NAME: Final = re.compile(r"[0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history")
 _SPOOL_LIMIT: Final = 2**30
 _END_WITHIN: Final = 10
-# A server that is killed while it is spoken to leaves asyncpg in a state that it calls its own error.
-_FAILURES: Final = (Trouble, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+_FAILURES: Final = (Trouble, *LOST, OSError)
 
 
 def path(system: str, name: str) -> str:

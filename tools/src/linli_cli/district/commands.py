@@ -7,15 +7,15 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, BinaryIO, TypeVar
+from typing import Annotated, BinaryIO, Final, TypeVar
 
-import asyncpg
 import nats
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
+from linli.driver import LOST
 from linli_cli.archive.files import FILES
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores
@@ -33,7 +33,7 @@ Code = Annotated[int, typer.Argument(min=100_000, max=999_999, help="Six digits,
 PassphraseFile = Annotated[Path | None, typer.Option(help="A file with a passphrase 口令文件", dir_okay=False)]
 IdentityFile = Annotated[Path | None, typer.Option(help="A file with the private key 私钥文件", dir_okay=False)]
 _STANDARD = Path("-")
-_LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, nats.errors.Error, ConnectionError)
+_LOST: Final = (*LOST, SQLAlchemyError, nats.errors.Error, ConnectionError)
 _TOKENS_END = 630
 """Seconds after which no access token that was given before is valid any more: ten minutes, and clocks that differ."""
 

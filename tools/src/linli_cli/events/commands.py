@@ -7,13 +7,13 @@ from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, TypeVar
 
-import asyncpg
 import nats
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
+from linli.driver import LOST
 from linli_cli.api import Api
 from linli_cli.archive.stores import Stores
 from linli_cli.console import Trouble, err, out
@@ -29,7 +29,7 @@ District = Annotated[
     int | None, typer.Option(min=100_000, max=999_999, help="One alone, six digits 只处理一个区", metavar="CODE")
 ]
 Since = Annotated[str, typer.Option(help="How far back: 30m, 2h, 3d; at most 30d 起始时间", metavar="AGE")]
-_LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, nats.errors.Error, ConnectionError)
+_LOST: Final = (*LOST, SQLAlchemyError, nats.errors.Error, ConnectionError)
 _UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _KEPT: Final = timedelta(days=30)
 """How long publishers keep what they have told."""
