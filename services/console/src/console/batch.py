@@ -84,8 +84,12 @@ class Batch:
         told = []
         for trace_id, parts in self._traces.items():
             first, *others = parts.values()
-            for district, trace in (parts | {ALL: first.merged(others) if others else first}).items():
-                told.append((district, trace_id, *trace.told()))
+            if others:
+                whole = parts | {ALL: first.merged(others)}
+                told += [(district, trace_id, *trace.told()) for district, trace in whole.items()]
+            else:
+                facts = first.told()
+                told += [(district, trace_id, *facts) for district in {*parts, ALL}]
         told.sort(key=itemgetter(0, 1))
         return told
 

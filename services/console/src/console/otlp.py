@@ -1,6 +1,5 @@
 """OTLP as it comes in: unpacked within bounds, and read into rows."""
 
-import json
 import math
 import zlib
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
+from pydantic_core import to_json
 
 from linli import units
 from linli.problems import BadRequest, BodyTooLarge
@@ -34,8 +34,6 @@ _PERSONAL: Final = frozenset(
     {"client.address", "client.port", "network.peer.address", "network.peer.port", "user_agent.original", "net.peer.ip"}
 )
 """What would say who called from where; nobody needs it to see why something is slow."""
-
-_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 Traces = ExportTraceServiceRequest
 Logs = ExportLogsServiceRequest
@@ -178,8 +176,8 @@ def _span(span: OtlpSpan, service: str, instance: str) -> Read | None:
         status_message=_text(span.status.message, _LONG),
         district=district,
         subject=_uuid(told.get("linli.aggregate") or told.get("linli.subject")),
-        attributes=_json(told),
-        events=_json(_events(span, began)) if span.events else "[]",
+        attributes=to_json(told).decode(),
+        events=to_json(_events(span, began)).decode() if span.events else "[]",
     )
     delivery = told.get("linli.delivery", 1)
     again = isinstance(delivery, int) and delivery > 1
@@ -211,7 +209,7 @@ def _log(record: LogRecord, service: str, logger: str) -> LogRow | None:
         logger=_text(logger, _NAME),
         message=_text(str(_value(record.body, record.body.WhichOneof("value"), 0)), _LONG),
         district=_district(told.pop("linli.district", None)),
-        attributes=_json(told),
+        attributes=to_json(told).decode(),
     )
 
 
