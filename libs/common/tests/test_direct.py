@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from libs.common.tests.shelf.app import create_app
 from sqlalchemy import text
@@ -16,7 +17,7 @@ from linli.db import NOBODY, Scope, transaction
 from linli.direct import Database, Direct, fetch, fetchrow, lock_shared
 from linli.fair import Fair
 from linli.models import uuid7
-from linli.testing import Running, Stage
+from linli.testing import Running, Stage, eventually
 
 HERE, ELSEWHERE = 310104003001001000, 310104004001001000
 STREET = Scope.of_unit(310104003000000000)
@@ -182,6 +183,25 @@ async def test_a_connection_that_the_server_has_closed_is_given_to_nobody(shelf:
     for _ in range(4):
         async with Direct(shelf.app.state.sessions, STREET) as direct:
             assert await direct.fetch("SELECT 1 AS one")
+
+
+async def test_what_a_killed_service_waited_for_is_soon_given_up(shelf: Running) -> None:
+    one = "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND classid = 8"
+    none = one.replace("= 1", "= 0")
+
+    async def wait_and_die() -> None:
+        async with Direct(shelf.app.state.sessions, STREET) as direct:
+            await direct.fetch("SELECT 1")
+            asking = asyncio.create_task(direct.fetch("SELECT pg_advisory_xact_lock(8, 310104)"))
+            await eventually(lambda: shelf.database.fetchval(one))
+            direct._driver.terminate()  # as when its process ends: nothing is said to the server
+            await asking
+
+    async with Direct(shelf.app.state.sessions, STREET) as other:
+        await other.fetch("SELECT pg_advisory_xact_lock(8, 310104)")
+        with pytest.raises(asyncpg.InterfaceError):
+            await wait_and_die()
+        await eventually(lambda: shelf.database.fetchval(none), within=3)
 
 
 async def test_whoever_waits_longest_is_served_first_however_many_come_later() -> None:

@@ -208,6 +208,7 @@ def create_engine(settings: Essentials, service: str, server: Server = None) -> 
                 "statement_timeout": milliseconds,
                 "lock_timeout": milliseconds,
                 "idle_in_transaction_session_timeout": "30000",
+                "client_connection_check_interval": "1000",  # what a killed service had begun keeps nobody waiting
             },
         },
     )
