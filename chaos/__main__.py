@@ -66,7 +66,7 @@ async def _chaos(wished: list[str], *, full: bool) -> bool:
         _err.print(reconciled.stdout, reconciled.stderr, markup=False)
     if not wished:
         report.write(cases, found, stack.left_out, reconciled=reconciled.returncode == 0)
-    well = not found.lost and not found.doubled and found.ledger and reconciled.returncode == 0
+    well = not found.lost and not found.doubled and not found.broken and found.ledger and reconciled.returncode == 0
     return well and all(case.within for case in cases)
 
 
@@ -77,7 +77,7 @@ def main() -> None:
     well = asyncio.run(asyncio.wait_for(_chaos(sys.argv[1:], full=os.environ.get("FULL") == "1"), _ALL_WITHIN))
     _err.print(f"[dim]{time.monotonic() - began:.0f} s, load average {os.getloadavg()[1]:.1f}[/]")
     if not well:
-        sys.exit("Something was lost, doubled, or took too long.  有丢失、重复或恢复超时。")
+        sys.exit("Something was lost, doubled, broken, or took too long.  有丢失、重复、出错或恢复超时。")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ class Verdict:
         effects: how many effects there are.
         lost: acknowledged steps that are not there, and effects that are missing.
         doubled: steps and effects that are there more often than once, or without a cause.
+        broken: how many requests were answered with 500, instead of being asked to come again.
         ledger: whether balances are what transfers come to, and add up to zero.
     """
 
@@ -42,6 +43,7 @@ class Verdict:
     effects: int
     lost: list[str]
     doubled: list[str]
+    broken: int
     ledger: bool
 
 
@@ -74,7 +76,9 @@ async def _compare(stack: Stack, work: Work) -> Verdict:
     lost += [" ".join(effect) for effect in wanted - found]
     doubled = [" ".join(step) for step, times in steps.items() if times > 1]
     doubled += [" ".join(effect) for effect in found - wanted]
-    return Verdict(len(acknowledged), await _events(stack), found.total(), sorted(lost), sorted(doubled), ledger)
+    return Verdict(
+        len(acknowledged), await _events(stack), found.total(), sorted(lost), sorted(doubled), work.broken, ledger
+    )
 
 
 def _of(move: str, ticket: object, reporter: object, assignee: object, resolver: object) -> Effects:

@@ -4,13 +4,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import jwt
 
-from linli_cli.api import Api, Login
+from linli_cli.api import Api, ApiProblem, Login
 from linli_cli.console import Trouble
 from linli_cli.identity import Identities
 
@@ -30,11 +31,13 @@ class Work:
     Attributes:
         acknowledged: steps of each ticket by its title, as they were answered.
         troubles: how often a request was given up, by what was said.
+        broken: how often it was one that was answered as a mistake of the platform's own, and not put off.
         begun: how many tickets were reported, or tried to.
     """
 
     acknowledged: dict[str, list[str]] = field(default_factory=dict)
     troubles: Counter[str] = field(default_factory=Counter)
+    broken: int = 0
     begun: int = 0
 
     @property
@@ -112,6 +115,7 @@ async def load(  # noqa: PLR0913 a load is these
             await live(api, people, title, steps.append)
         except Trouble as trouble:
             work.troubles[trouble.english] += 1
+            work.broken += isinstance(trouble, ApiProblem) and trouble.status == HTTPStatus.INTERNAL_SERVER_ERROR
         finally:
             slots.release()
 

@@ -47,6 +47,7 @@ def show(cases: Sequence[Case], verdict: Verdict, left_out: Sequence[str], *, re
         f"{verdict.acknowledged:,} steps acknowledged, {verdict.events:,} events, {verdict.effects:,} effects": True,
         f"{len(verdict.lost)} lost 丢失": not verdict.lost,
         f"{len(verdict.doubled)} doubled 重复": not verdict.doubled,
+        f"{verdict.broken} broken answers 内部错误": not verdict.broken,
         "the ledger adds up 账目平衡": verdict.ledger,
         "reconciliation finds nothing 对账一致": reconciled,
     }
@@ -64,6 +65,7 @@ def write(cases: Sequence[Case], verdict: Verdict, left_out: Sequence[str], *, r
         "effects": verdict.effects,
         "lost": len(verdict.lost),
         "doubled": len(verdict.doubled),
+        "broken": verdict.broken,
         "ledger": verdict.ledger,
         "reconciled": reconciled,
         "load_average": round(os.getloadavg()[1], 1),
