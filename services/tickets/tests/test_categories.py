@@ -151,6 +151,37 @@ async def test_a_form_that_is_none_or_could_hold_up_others_is_refused(
     assert refused.json()["errors"][0]["pointer"] == pointer
 
 
+@pytest.mark.parametrize(
+    ("items", "answer"),
+    [
+        ({"oneOf": [{"const": number} for number in range(380)]}, [7] * 5300),
+        ({"enum": [*range(2000)]}, [1999] * 5000),
+        ({}, [[]] * 4000),
+    ],
+    ids=["choices", "values", "unique"],
+)
+async def test_answers_that_would_keep_others_waiting_are_refused(
+    tickets: Running, items: dict[str, Any], answer: list[Any]
+) -> None:
+    form = {"type": "object", "properties": {"many": {"type": "array", "items": items, "uniqueItems": not items}}}
+    code = f"many{len(answer)}"
+    assert (await put(tickets.client("district_admin", "310104"), code, form=form)).status_code == 201
+    resident = tickets.client("resident", "310104", uuid4())
+    refused = await opened(resident, category=code, answers={"many": answer})
+    assert refused.status_code == 422, refused.text
+    assert refused.json()["errors"][0]["pointer"] == "#/answers"
+    assert (await opened(resident, category=code, answers={"many": answer[:1]})).status_code == 201
+
+
+@pytest.mark.parametrize(("price", "status"), [(0.29, 201), (19.99, 201), (1e308, 201), (3, 201), (0.295, 422)])
+async def test_a_price_is_a_multiple_of_a_cent_as_people_write_it(tickets: Running, price: float, status: int) -> None:
+    form = {"type": "object", "properties": {"price": {"type": "number", "multipleOf": 0.01}}}
+    code = f"price{abs(hash(price))}"
+    await put(tickets.client("district_admin", "310104"), code, form=form)
+    resident = tickets.client("resident", "310104", uuid4())
+    assert (await opened(resident, category=code, answers={"price": price})).status_code == status
+
+
 async def test_a_form_may_ask_for_what_is_called_like_a_keyword(tickets: Running) -> None:
     form = {"type": "object", "properties": {"pattern": {"enum": ["dots", {"$ref": "x"}]}}}
     assert (await put(tickets.client("district_admin", "310104"), "cloth", form=form)).status_code == 201

@@ -1,6 +1,7 @@
 """Places with QR codes, and reports by them."""
 
 import io
+import json
 import re
 from uuid import uuid4
 from xml.etree import ElementTree as ET
@@ -35,6 +36,19 @@ async def test_a_code_opens_a_ticket_for_its_place(tickets: Running) -> None:
     assert (row["source"], row["subject_kind"], row["subject"]) == ("qr", "place", place["id"])
     assert (row["latitude"], row["longitude"]) == (31.2083, 121.435)
     assert answer.json()["unit"] == GRID
+
+
+async def test_a_code_asks_what_the_category_asks(tickets: Running) -> None:
+    form = {"type": "object", "required": ["bin"], "properties": {"bin": {"type": "string"}}}
+    bins = {"name": "垃圾桶", "name_en": "Bins", "form": form}
+    await tickets.client("district_admin", "310104").put("/tickets/v1/categories/bins", json=bins)
+    place = (await made(tickets.client("community_manager", COMMUNITY))).json()
+    resident, path = tickets.client("resident", "310104", uuid4()), f"/tickets/v1/codes/{place['code']}/tickets"
+    assert (await resident.post(path, json={**REPORT, "category": "bins"})).status_code == 422
+    answer = await resident.post(path, json={**REPORT, "category": "bins", "answers": {"bin": "湿"}})
+    assert answer.status_code == 201, answer.text
+    row = await tickets.database.fetchrow("SELECT answers FROM ticket WHERE id = $1", answer.json()["id"])
+    assert json.loads(row["answers"]) == {"bin": "湿"}
 
 
 async def test_nobody_reports_without_a_name(tickets: Running) -> None:

@@ -1,16 +1,11 @@
 """What tickets are about (诉求类别): a tree that a district edits, and what each kind of matter is given."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from itertools import islice
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-from jsonschema.protocols import Validator
 from sqlalchemy import ForeignKeyConstraint, Integer, SmallInteger
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
@@ -18,6 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from linli.models import Base, Versioned
 from linli.problems import Conflict, Unprocessable
 from tickets.calendar import DAY
+from tickets.models.forms import Form
 from tickets.models.moves import Clock, Level
 
 MOST: Final = 500
@@ -108,9 +104,9 @@ class Kind:
     active: bool = True
 
     @cached_property
-    def validator(self) -> Validator | None:
+    def questions(self) -> Form:
         """What checks the answers to its form."""
-        return Draft202012Validator(self.form) if self.form is not None else None
+        return Form(self.form)
 
 
 _ANSWER: Final = DAY
@@ -171,86 +167,6 @@ def check_place(code: str, parent: str | None, others: Iterable[Category]) -> No
             if depth > DEPTH or above not in parents:
                 raise NotInTheTree(parent=parent, depth=DEPTH, code=code, errors=[_PARENT])
             at = above
-
-
-FORM: Final = 16_000
-"""Bytes that a form may have, and the answers to it."""
-_NESTED: Final = 8
-_SHOWN: Final = 20
-_REFUSED: Final = {"$ref", "$dynamicRef", "$recursiveRef", "pattern", "patternProperties"}
-"""What leads elsewhere, or can take for ever: every district's tickets are checked by the same process."""
-_SAMPLES: Final = {"enum", "const", "default", "examples"}
-_NAMED: Final = {"properties", "$defs", "dependentSchemas"}
-
-
-def check_form(form: Mapping[str, Any]) -> None:
-    """Refuse a form that is no JSON Schema of an object, too large, or that could keep others waiting.
-
-    Raises:
-        Unprocessable: 422, with a pointer to what is wrong.
-    """
-    if len(json.dumps(form, ensure_ascii=False).encode()) > FORM:
-        raise _wrong("#/form", f"at most {FORM} bytes", f"最多 {FORM} 字节")
-    if form.get("type") != "object":
-        raise _wrong("#/form/type", "a form asks for an object", "表单须为 object 类型")
-    stack: list[tuple[str, Any, int]] = [("#/form", form, 0)]
-    while stack:
-        pointer, schema, depth = stack.pop()
-        if depth > _NESTED:
-            raise _wrong(pointer, f"at most {_NESTED} levels", f"最多 {_NESTED} 层")
-        for key, value in schema.items() if isinstance(schema, dict) else ():
-            at = f"{pointer}/{_escaped(key)}"
-            if key in _REFUSED:
-                raise _wrong(at, f"a form may not use {key}", f"表单不支持 {key}")
-            if key in _NAMED and isinstance(value, dict):
-                stack += [(f"{at}/{_escaped(name)}", part, depth + 1) for name, part in value.items()]
-            elif key not in _SAMPLES:
-                parts = value if isinstance(value, list) else [value]
-                stack += [(at, part, depth + 1) for part in parts if isinstance(part, dict)]
-    try:
-        Draft202012Validator.check_schema(form)
-    except SchemaError as error:
-        raise _wrong(_pointer("#/form", error.absolute_path), error.message[:200], "不是有效的 JSON Schema") from None
-
-
-def check_answers(kind: Kind, answers: Mapping[str, Any] | None) -> None:
-    """Refuse answers that are not what the category's form asks for.
-
-    Raises:
-        Unprocessable: 422, with a pointer to each.
-    """
-    if kind.validator is None:
-        if answers:
-            raise _wrong("#/answers", "this category has no form", "该类别没有表单")
-        return
-    try:
-        size = len(json.dumps(answers, ensure_ascii=False, allow_nan=False).encode())
-    except ValueError:
-        raise _wrong("#/answers", "no NaN, Infinity or half a character", "不能含有 NaN、Infinity 或残缺字符") from None
-    if size > FORM:
-        raise _wrong("#/answers", f"at most {FORM} bytes", f"最多 {FORM} 字节")
-    found = [
-        _fault(_pointer("#/answers", error.absolute_path), error.message[:200], "不符合表单要求")
-        for error in islice(kind.validator.iter_errors(answers or {}), _SHOWN)
-    ]
-    if found:
-        raise Unprocessable(errors=found)
-
-
-def _wrong(pointer: str, detail: str, detail_zh: str) -> Unprocessable:
-    return Unprocessable(errors=[_fault(pointer, detail, detail_zh)])
-
-
-def _fault(pointer: str, detail: str, detail_zh: str) -> dict[str, str]:
-    return {"pointer": pointer, "detail": detail, "detail_zh": detail_zh}
-
-
-def _pointer(root: str, path: Iterable[str | int]) -> str:
-    return "/".join([root, *(_escaped(str(part)) for part in path)])
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 _PARENT: Final = {"pointer": "#/parent", "detail": "no place in the tree", "detail_zh": "类别树中无此位置"}

@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from linli.etags import Match
 from linli.problems import NotFound, PreconditionRequired
 from linli.security import Principal
-from tickets.models.categories import MOST, Category, TooManyCategories, check_form, check_place
+from tickets.models.categories import MOST, Category, TooManyCategories, check_place
+from tickets.models.forms import check_form
 from tickets.operations.departments import require_department
 from tickets.operations.rules import change_rules, lock_rules
 

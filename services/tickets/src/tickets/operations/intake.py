@@ -17,7 +17,7 @@ from linli.models import uuid7
 from linli.problems import Conflict, Forbidden, UnknownUnit, Unprocessable
 from linli.security import Principal
 from linli.telemetry import trace_id
-from tickets.models.categories import Visibility, check_answers
+from tickets.models.categories import Visibility
 from tickets.models.clocks import running
 from tickets.models.moves import Clock, Level, Move, State
 from tickets.models.tickets import Source, handler_of
@@ -173,7 +173,7 @@ class Report:
         if not kind.active:
             raise Unprocessable(errors=[_CATEGORY])
         if self.parent is None:
-            check_answers(kind, self.answers)
+            kind.questions.check(self.answers)
         self.level = max(Level(kind.level), Level.of(self.unit), key=_LEVELS.index).value
         self.department = self.department or kind.department
         self.visibility = Visibility.PRIVATE.value if self.hidden else kind.visibility

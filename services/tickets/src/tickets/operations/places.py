@@ -1,5 +1,6 @@
 """Use cases of places with a QR code."""
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, select
@@ -67,13 +68,21 @@ def places_within(district: int, unit: int | None, *, active: bool | None = None
 
 
 async def report_place(  # noqa: PLR0913 a report is these facts
-    session: AsyncSession, caller: Principal, code: str, *, title: str, description: str, category: str
+    session: AsyncSession,
+    caller: Principal,
+    code: str,
+    *,
+    title: str,
+    description: str,
+    category: str,
+    answers: dict[str, Any] | None,
 ) -> Report:
     """Take in a report on a place (扫码报事).
 
     Raises:
         NotFound: 404.
         OutsideScope: 403, for staff who have nothing to do with the place.
+        Unprocessable: 422, for a category out of use, or answers that its form does not ask for.
     """
     place = await find_code(session, caller, code)
     return await open_ticket(
@@ -83,6 +92,7 @@ async def report_place(  # noqa: PLR0913 a report is these facts
         title=title,
         description=description,
         category=category,
+        answers=answers,
         source="qr",
         subject_kind="place",
         subject=str(place.id),

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from linli.schemas import Day, In, Line, Out, Text
 from linli.units import UnitCode
@@ -77,8 +77,8 @@ class ProjectOut(Out):
 
     id: UUID
     unit: UnitCode
-    need: UUID = Field(validation_alias="need_id")
-    resource: UUID = Field(validation_alias="resource_id")
+    need: UUID = Field(validation_alias=AliasChoices("need", "need_id"))
+    resource: UUID = Field(validation_alias=AliasChoices("resource", "resource_id"))
     provider: UUID
     state: ProjectState
     outcome: ProjectOutcome | None

@@ -1,6 +1,6 @@
 """Places with a QR code over HTTP."""
 
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
@@ -42,6 +42,7 @@ class PlaceReport(In):
     title: Line
     description: Text
     category: Category = Field(default="other", description="Code of its kind (类别)")
+    answers: dict[str, Any] | None = Field(default=None, description="What the category's form asks for")
 
 
 class PlaceSeen(Out):

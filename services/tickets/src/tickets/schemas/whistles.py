@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from linli.schemas import In, Out, Text
 from linli.units import UnitCode
@@ -28,7 +28,7 @@ class WhistleOut(Out):
     """One department's call, as it stands."""
 
     id: UUID
-    ticket: UUID = Field(validation_alias="ticket_id")
+    ticket: UUID = Field(validation_alias=AliasChoices("ticket", "ticket_id"))
     unit: UnitCode
     department: str
     state: Stage
