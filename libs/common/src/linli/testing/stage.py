@@ -24,6 +24,7 @@ from linli.inbox import Subscriptions
 from linli.settings import Settings
 from linli.shards import Server, Shards
 from linli.streams import ensure_streams
+from linli.testing.documented import held_to_document
 from linli.testing.servers import Authority, NatsServer
 
 _PASSWORD = "test"  # noqa: S105 a server of the test's own, on a socket of its own
@@ -63,7 +64,10 @@ class Running:
             {} if role is None else {"Authorization": "Bearer " + self.authority.token(role, unit, person, **claims)}
         )
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-        client = httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers, timeout=15)
+        hooks = {"response": [held_to_document(self.app)]}
+        client = httpx.AsyncClient(
+            transport=transport, base_url="http://test", headers=headers, timeout=15, event_hooks=hooks
+        )
         self._clients.append(client)
         return client
 

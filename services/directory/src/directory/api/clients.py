@@ -123,7 +123,7 @@ async def get_provider(district: UnitCode, session: Transaction, _: Providers, r
     return _provider(provider)
 
 
-@router.put("/providers/{district}")
+@router.put("/providers/{district}", responses={201: {"model": ProviderOut}})
 async def set_provider(
     district: UnitCode,
     body: ProviderIn,
