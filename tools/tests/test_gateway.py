@@ -79,7 +79,8 @@ def test_requests_go_to_their_service_with_their_trace(shared_home: Home, client
     assert answer.text == f"{shared_home.service_port('tickets')}/tickets/v1/tickets?limit=1 {TRACEPARENT}"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["X-Frame-Options"] == "DENY"
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    # Also of what people upload: what a service says itself is replaced.
+    assert "default-src 'none'; sandbox;" in answer.headers["Content-Security-Policy"]
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert "Server" not in answer.headers
     assert "Strict-Transport-Security" not in answer.headers  # this door speaks HTTP

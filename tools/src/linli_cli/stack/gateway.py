@@ -166,7 +166,7 @@ def routes(addresses: Mapping[str, str], tls: Tls | None = None) -> dict[str, ob
                 # Only connections that could not be made are tried again: a service that restarts costs
                 # its callers a moment, not an error.
                 "retry": {"retry": {"attempts": 6, "initialInterval": "100ms"}},
-                "api": {"headers": {"contentSecurityPolicy": "default-src 'none'; frame-ancestors 'none'"}},
+                "api": {"headers": {"contentSecurityPolicy": "default-src 'none'; sandbox; frame-ancestors 'none'"}},
             },
         },
         **({"tls": tls.settings()} if tls else {}),
