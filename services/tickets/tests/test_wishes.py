@@ -98,9 +98,12 @@ async def test_who_wished_is_told_to_staff_and_to_the_claimer_while_he_is_that(t
         listed = (await client.get(WISHES, params={"wisher": str(wisher)})).json()["items"]
         assert listed == [], "nor can it be asked for"
     await step(helper, wish, "claim")
-    assert (await read(helper, wish))["wisher"] == str(wisher)
+    assert [(await read(helper, wish))[fact] for fact in ("wisher", "unit")] == [str(wisher), MICRO]
     for client in others:
-        assert (await read(client, wish))["wisher"] is None
+        assert [(await read(client, wish))[fact] for fact in ("wisher", "unit")] == [None, COMMUNITY]
+        for place, found in ((COMMUNITY, True), (GRID, False), (MICRO, False)):  # nor is it found by where he lives
+            there = (await client.get(WISHES, params={"within": place})).json()["items"]
+            assert (wish in [one["id"] for one in there]) == found, place
     await step(helper, wish, "give-back")
     assert (await read(helper, wish))["wisher"] is None
     assert str(wisher) not in (await neighbour.get(WISHES)).text

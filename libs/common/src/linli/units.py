@@ -149,6 +149,11 @@ def grid(code: int) -> int:
     return code - code % 10**3
 
 
+def community(code: int) -> int:
+    """Give the community (社区) a unit lies in, or what lies above communities itself: a grid tells where one lives."""
+    return code - code % 10**6
+
+
 def contains(outer: int, inner: int) -> bool:
     """Tell whether `inner` is `outer` or lies below it."""
     low, high = span(outer)

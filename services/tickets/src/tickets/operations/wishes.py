@@ -81,18 +81,21 @@ async def find_wish(session: AsyncSession, wish_id: UUID, *, to_change: bool = F
 def wishes_within(
     district: int, unit: int | None, *, wisher: UUID | None, **equal: UUID | str | None
 ) -> Select[tuple[Wish]]:
-    """Select a district's wishes by where they are and what their columns hold; by wisher those that may be known."""
+    """Select a district's wishes by where they are and what their columns hold.
+
+    By wisher, and by the grid that would tell where he lives, those of whom the caller may know who wished.
+    """
     statement = select(Wish).where(Wish.district == district)
+    person = exists().where(WishPerson.district == Wish.district, WishPerson.id == Wish.id)
     if unit is not None:
         statement = statement.where(Wish.unit.between(*units.span(unit)))
+        if unit != units.community(unit):
+            statement = statement.where(person)
     for name, value in equal.items():
         if value is not None:
             statement = statement.where(getattr(Wish, name) == value)
     if wisher is not None:
-        own = exists().where(
-            WishPerson.district == Wish.district, WishPerson.id == Wish.id, WishPerson.wisher == wisher
-        )
-        statement = statement.where(own)
+        statement = statement.where(person.where(WishPerson.wisher == wisher))
     return statement
 
 

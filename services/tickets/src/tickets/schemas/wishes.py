@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from linli import units
 from linli.schemas import In, Line, Out, Text
 from linli.units import UnitCode
 from tickets.models.wishes import Wish, WishState
@@ -27,7 +28,8 @@ class WishIn(In):
 class WishOut(Out):
     """A wish as it stands.
 
-    Who wished is told to the community's staff, to himself, and to the claimer as long as he is that; otherwise null.
+    Who wished, and in which grid he lives, is told to the community's staff, to himself, and to the claimer as long as
+    he is that; to others it is null, and the unit that of the community.
     """
 
     id: UUID
@@ -49,7 +51,7 @@ class WishOut(Out):
         """Show a wish to somebody."""
         return cls(
             id=wish.id,
-            unit=wish.unit,
+            unit=wish.unit if wisher else units.community(wish.unit),
             kind=wish.kind,
             title=wish.title,
             description=wish.description,
