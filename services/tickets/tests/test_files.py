@@ -229,6 +229,15 @@ async def test_a_file_is_seen_like_its_ticket(tickets: Running) -> None:
     assert (await tickets.client().get(file)).status_code == 401
 
 
+async def test_a_picture_of_many_greys_stays_what_it_shows(tickets: Running) -> None:
+    row = b"".join((grey * 2**14).to_bytes(2, "little") * 1500 for grey in (1, 3))
+    Image.frombytes("I;16", (3000, 8), row * 8).save(buffer := io.BytesIO(), "PNG")
+    reporter = tickets.client("resident", "310104", uuid4())
+    file = (await added(reporter, await opened(reporter), buffer.getvalue())).headers["location"]
+    kept = Image.open(io.BytesIO((await reporter.get(file)).content)).convert("L")
+    assert (kept.getpixel((10, 2)), kept.getpixel((2000, 2))) == (64, 192)
+
+
 async def test_a_file_is_kept_by_its_reader_alone_and_asked_for_once(tickets: Running) -> None:
     reporter = tickets.client("resident", "310104", uuid4())
     file = (await added(reporter, await opened(reporter), photo())).headers["location"]

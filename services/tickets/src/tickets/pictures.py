@@ -107,6 +107,8 @@ def _drawn(file: BinaryIO) -> Content:
         image.draft("RGB", (SIDE, SIDE))  # a large JPEG is read at a half or less
         image.thumbnail((SIDE, SIDE))
         upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):  # of 16 bits the upper 8; else all but the darkest would be white
+        upright = upright.point(lambda grey: grey / 256).convert("L")
     picture = upright.convert("RGBA" if kind is not Kind.JPEG and upright.has_transparency_data else "RGB")
     picture.info.clear()  # comments, profiles and what else would be written with it
     small = picture.copy()

@@ -21,7 +21,9 @@ Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, descrip
 class TicketOpen(In):
     """A new report (上报)."""
 
-    unit: UnitCode = Field(description="Where it is: community, grid or micro-grid (所在单元)")
+    unit: UnitCode = Field(
+        description="Where it is, as far down as is known: mostly a community, grid or micro-grid (所在单元)"
+    )
     title: Line
     description: Text
     category: Category = Field(default="other", description="Code of its kind (类别)")
