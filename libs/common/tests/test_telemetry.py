@@ -16,6 +16,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoi
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -166,7 +167,20 @@ async def test_a_statement_that_fails_is_recorded_without_its_values(
     assert "13800001111" not in failed.to_json()
 
 
-async def test_a_trace_that_is_not_sampled_stays_so_to_the_end(running: Running, spans: InMemorySpanExporter) -> None:
+async def test_a_caller_who_records_nothing_keeps_nothing_out_of_sight(
+    running: Running, spans: InMemorySpanExporter
+) -> None:
+    client = running.client("resident", "310104")
+    await client.post("/tickets/v1/tickets", headers={"traceparent": f"00-{'c3' * 16}-{'d4' * 8}-00"})
+    await eventually(lambda: _effects(running, 1))
+    await eventually(lambda: len(spans.get_finished_spans()) >= 3)
+    assert {span.context.trace_id for span in spans.get_finished_spans() if span.context} == {int("c3" * 16, 16)}
+
+
+async def test_a_trace_that_is_not_sampled_stays_so_to_the_end(
+    running: Running, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trace.get_tracer_provider(), "sampler", ParentBased(ALWAYS_OFF))
     client = running.client("resident", "310104")
     await client.post("/tickets/v1/tickets", headers={"traceparent": f"00-{'c3' * 16}-{'d4' * 8}-00"})
     await eventually(lambda: _effects(running, 1))

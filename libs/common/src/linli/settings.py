@@ -53,7 +53,7 @@ class Settings(Essentials):
     public_url: str = "http://localhost:8080"
     """Where people reach the gateway: what QR codes lead to."""
     trace_ratio: Annotated[float, Field(ge=0, le=1)] = 1
-    """Share of new traces that are recorded; a caller's sampling decision is followed."""
+    """Share of traces that are recorded, beside those that a caller records."""
 
     @model_validator(mode="after")
     def _no_server_twice(self) -> Self:

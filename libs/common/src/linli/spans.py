@@ -2,7 +2,8 @@
 
 A span of the SDK's tracer asks a sampler, bounds each attribute and locks itself; these are a dictionary and two times,
 handed to the SDK's own processors when they end. What is sampled and who is whose parent follows the SDK's rules
-(`ParentBased(TraceIdRatioBased)`): docs/decisions/0008-spans-that-cost-less.md
+(`ParentBased(TraceIdRatioBased)`), but for requests whose caller records nothing:
+docs/decisions/0008-spans-that-cost-less.md
 """
 
 import random
@@ -137,13 +138,13 @@ def begin(
     if not isinstance(provider, TracerProvider) or provider._disabled:  # noqa: SLF001 as its tracers look
         return NonRecordingSpan(parent)
     span_id = _random.getrandbits(64)
-    if parent.is_valid:
-        own = SpanContext(parent.trace_id, span_id, False, parent.trace_flags, parent.trace_state)  # noqa: FBT003
-    else:
-        trace_id = _random.getrandbits(128)
+    trace_id, flags = parent.trace_id, parent.trace_flags
+    # An app that records nothing of its own is no reason not to see what happened here.
+    if not parent.is_valid or (kind is SpanKind.SERVER and not flags.sampled):
+        trace_id = trace_id or _random.getrandbits(128)
         decision = provider.sampler.should_sample(None, trace_id, name, kind).decision
-        flags = _SAMPLED if decision is Decision.RECORD_AND_SAMPLE else None
-        own = SpanContext(trace_id, span_id, False, flags)  # noqa: FBT003
+        flags = _SAMPLED if decision is Decision.RECORD_AND_SAMPLE else TraceFlags.get_default()
+    own = SpanContext(trace_id, span_id, False, flags, parent.trace_state)  # noqa: FBT003
     if not own.trace_flags.sampled:
         return NonRecordingSpan(own)
     said = {} if attributes is None else attributes
