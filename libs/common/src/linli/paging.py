@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID
@@ -36,6 +37,30 @@ def _decode(kind: type, value: object) -> object:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One of the ways in which a caller comes to see rows of a list, that an index has in the list's order.
+
+    Attributes:
+        where: which rows he sees in this way; it may join another table to the list's.
+        key: what to order by, where it is that other table which has the order: equal to the list's key, and as that
+            ascending or descending. It may have a row of the list several times.
+    """
+
+    where: ColumnElement[bool]
+    key: _Key = ()
+
+    def of(self, statement: Select[Any]) -> Select[Any]:
+        """Select what of a list is seen in this way, each row once."""
+        seen = statement.where(self.where)
+        return seen.distinct(*map(_column, self.key)) if self.key else seen
+
+
+def grids_of(session: AsyncSession, grid: QueryableAttribute[int]) -> list[Way]:
+    """Give the ways in which a grid worker sees what lies in his grids, by the column that tells in which; or none."""
+    return [Way(grid == one) for one in session.info["scope"].grids]
+
+
 class Page:
     """Where a page begins and how long it is."""
 
@@ -51,7 +76,7 @@ class Page:
         key: _Key,
         request: Request,
         response: Response,
-        grid: QueryableAttribute[int] | None = None,
+        ways: Sequence[Way] = (),
     ) -> tuple[Sequence[Any], str | None]:
         """Fetch one page.
 
@@ -61,8 +86,8 @@ class Page:
             key: what to order by, ending with something unique; all ascending or all `.desc()`.
             request: names the filters, which a cursor is bound to.
             response: gets the `Link` header (RFC 8288) to the next page.
-            grid: the column by which grid workers see an entity, where an index has it before the key: then their page
-                is read from its end, and not all of their grids sorted for it.
+            ways: in which a caller sees rows of the list, if not all that it selects: a page is read from the end of
+                each, and not all that he may see sorted for it. What he sees in several is listed once.
 
         Returns:
             The rows, and the cursor of the next page or None.
@@ -70,24 +95,18 @@ class Page:
         Raises:
             BadRequest: 400, for a cursor that was not given out for this list and these filters.
         """
-        descending = isinstance(key[0], UnaryExpression) and key[0].modifier is desc_op
-        columns = [part.element if isinstance(part, UnaryExpression) else part for part in key]
-        names = [column.key for column in columns]
+        names = [_column(part).key for part in key]
         filters = _filters(request)
-        if self.cursor is not None:
-            types = [column.type for column in columns]
-            values = self._read(self.cursor, filters, [type_.python_type for type_ in types])
-            after = tuple_(*map(literal, values, types))
-            row = tuple_(*columns)
-            statement = statement.where(row < after if descending else row > after)
+        after = self._read(self.cursor, filters, [_column(part).type.python_type for part in key])
+        if ways:
+            pages = [self._beginning(way.of(statement), way.key or key, after) for way in ways]
+        else:
+            pages = [self._beginning(statement, key, after)]
+        page = pages[0] if len(pages) == 1 else _merged(pages, key, self.limit + 1)
         sessions = [session] if isinstance(session, AsyncSession) else session
-        page: Executable = statement.order_by(*key).limit(self.limit + 1)
-        if grid is not None and (grids := sessions[0].info["scope"].grids):
-            pages = [statement.where(grid == one).order_by(*key).limit(self.limit + 1) for one in grids]
-            page = pages[0] if len(pages) == 1 else _merged(pages, grid, key=key, limit=self.limit + 1)
         rows = [row for one in sessions for row in await one.scalars(page)]
         if len(sessions) > 1:
-            rows.sort(key=lambda row: [getattr(row, str(name)) for name in names], reverse=descending)
+            rows.sort(key=lambda row: [getattr(row, str(name)) for name in names], reverse=_descending(key))
         if len(rows) <= self.limit:
             return rows, None
         rows = rows[: self.limit]
@@ -97,8 +116,19 @@ class Page:
         response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
         return rows, following
 
+    def _beginning(self, statement: Select[Any], key: _Key, after: Sequence[object]) -> Select[Any]:
+        """Select a page's rows after the last of the page before, and one more that tells whether others follow."""
+        if after:
+            columns = [_column(part) for part in key]
+            row, last = tuple_(*columns), tuple_(*map(literal, after, [column.type for column in columns]))
+            statement = statement.where(row < last if _descending(key) else row > last)
+        return statement.order_by(*key).limit(self.limit + 1)
+
     @staticmethod
-    def _read(cursor: str, filters: str, kinds: list[type]) -> list[object]:
+    def _read(cursor: str | None, filters: str, kinds: list[type]) -> Sequence[object]:
+        """Read the key of the last row of the page before; there is none before the first page."""
+        if cursor is None:
+            return ()
         try:
             bound_to, *values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
             found = [_decode(kind, value) for kind, value in zip(kinds, values, strict=True)]
@@ -109,16 +139,21 @@ class Page:
         return found
 
 
-def _merged(pages: Sequence[Select[Any]], of: QueryableAttribute[Any], *, key: _Key, limit: int) -> Executable:
-    """Take a page from pages of the entity that an attribute belongs to, each in the order of the key."""
-    together = union_all(*pages)
-    order = [
-        together.selected_columns[str(part.element.key)].desc()
-        if isinstance(part, UnaryExpression)
-        else together.selected_columns[str(part.key)]
-        for part in key
-    ]
-    return select(of.class_).from_statement(together.order_by(*order).limit(limit))
+def _column(part: ColumnElement[Any] | QueryableAttribute[Any]) -> ColumnElement[Any] | QueryableAttribute[Any]:
+    return part.element if isinstance(part, UnaryExpression) else part
+
+
+def _descending(key: _Key) -> bool:
+    return isinstance(key[0], UnaryExpression) and key[0].modifier is desc_op
+
+
+def _merged(pages: Sequence[Select[Any]], key: _Key, limit: int) -> Executable:
+    """Take a page from pages of one entity, each in the order of the key; a row that several have once."""
+    entity = pages[0].column_descriptions[0]["entity"]
+    together = union_all(*pages).subquery()
+    columns = [together.c[str(_column(part).key)] for part in key]
+    order = [column.desc() if _descending(key) else column for column in columns]
+    return select(entity).from_statement(select(together).distinct(*columns).order_by(*order).limit(limit))
 
 
 # Asynchronous, though it waits for nothing: FastAPI would hand a class, which is not, to a thread for each request.

@@ -15,7 +15,7 @@ from linli.driver import Driver
 from linli.etags import IfMatch, set_etag
 from linli.idempotency import asked
 from linli.models import Base, Placed, Versioned
-from linli.paging import Paging
+from linli.paging import Paging, grids_of
 from linli.problems import NotFound
 from linli.schemas import In, Out, Paged
 from linli.security import Principal, require
@@ -84,16 +84,16 @@ async def list_books(  # noqa: PLR0917 what a request carries
     """List books, newest first."""
     query = select(Book).where(Book.title == title) if title else select(Book)
     query = query.where(Book.number == number) if number else query
-    key, grid = (Book.added_at.desc(), Book.id.desc()), Book.unit_grid
-    rows, following = await page.of(session, query, key=key, grid=grid, request=request, response=response)
+    key, ways = (Book.added_at.desc(), Book.id.desc()), grids_of(session, Book.unit_grid)
+    rows, following = await page.of(session, query, key=key, ways=ways, request=request, response=response)
     return Paged(items=[BookOut.model_validate(row) for row in rows], next=following)
 
 
 @router.get("/titles", dependencies=[require("tickets.read")])
 async def list_titles(session: Transaction, page: Paging, request: Request, response: Response) -> Paged[BookOut]:
     """List books by title and number."""
-    key, grid = (Book.title, Book.number), Book.unit_grid
-    rows, following = await page.of(session, select(Book), key=key, grid=grid, request=request, response=response)
+    key, ways = (Book.title, Book.number), grids_of(session, Book.unit_grid)
+    rows, following = await page.of(session, select(Book), key=key, ways=ways, request=request, response=response)
     return Paged(items=[BookOut.model_validate(row) for row in rows], next=following)
 
 

@@ -5,7 +5,8 @@ Row-level security holds them to that range as it holds everybody, and hides wha
 department they answer for, that it was called to, or that are assigned to themselves, is said by the criteria below:
 they are put into each statement of the ORM, so that no route can forget them. A policy can't say it at a bearable
 price. It would have to ask three tables for each row; and if rows carried their readers, a colleague who joins a
-department would rewrite all of its tickets with their trails.
+department would rewrite all of its tickets with their trails. The criteria look at rows that were found; a list finds
+those of staff by its ways (`linli.paging.Way`).
 
 An app (应用) that calls in its own name, and not in a person's, sees of its range what is not private, and what it has
 reported itself. That could be a policy, if it had a way of seeing of its own in all services; who manages would pay for
@@ -16,17 +17,18 @@ What goes past the ORM is not narrowed, so neither can read anything by it: `ope
 read no tickets, and `operations.intake` and `operations.tickets.enter` only write. Whoever is both sees as staff do.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CompoundSelect, and_, event, exists, or_, select, text, union_all
+from sqlalchemy import ColumnElement, and_, event, exists, false, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 
 from linli.db import Scope, ScopedSession
+from linli.paging import Way, grids_of
 from tickets.models.categories import Visibility
 from tickets.models.departments import Member
 from tickets.models.files import File
@@ -46,22 +48,24 @@ _BECOME: Final = text(
 )
 
 
-def _called_to(person: UUID) -> CompoundSelect[tuple[UUID]]:
-    own = select(_MEMBER.c.department).where(_MEMBER.c.staff == person)
-    return union_all(
-        select(_WHISTLE.c.ticket_id).where(_WHISTLE.c.department.in_(own)),
-        select(_TICKET.c.id).where(_TICKET.c.department.in_(own)),
-        select(_TICKET.c.id).where(_TICKET.c.assignee == person),
-    )
-
-
 def _for_staff(person: UUID) -> Iterator[Criterion]:
     own = select(_MEMBER.c.department).where(_MEMBER.c.staff == person)
-    called_to = _called_to(person)
-    yield Ticket, Ticket.id.in_(called_to)
+
+    def for_him(ticket: Any) -> ColumnElement[bool]:  # noqa: ANN401 a class or its table
+        its = and_(_WHISTLE.c.district == ticket.district, _WHISTLE.c.ticket_id == ticket.id)
+        called = select(_WHISTLE.c.department).where(its, _WHISTLE.c.department.in_(own))
+        # An array, so that calls are looked up ticket by ticket: EXISTS would collect all that there ever were first.
+        return or_(
+            ticket.assignee == person,
+            ticket.department.in_(own),
+            func.cardinality(func.array(called.scalar_subquery())) > 0,
+        )
+
+    yield Ticket, for_him(Ticket)
     yield Whistle, Whistle.department.in_(own)
     for part in PARTS:
-        yield part, part.ticket_id.in_(called_to)
+        its = and_(_TICKET.c.district == part.district, _TICKET.c.id == part.ticket_id)
+        yield part, exists().where(its, for_him(_TICKET.c))
 
 
 def _for_app(app: UUID) -> Iterator[Criterion]:
@@ -83,6 +87,33 @@ def _narrow(state: ORMExecuteState) -> None:
     state.statement = state.statement.options(
         *(with_loader_criteria(entity, criterion, include_aliases=True) for entity, criterion in criteria)
     )
+
+
+async def ways_to_tickets(session: AsyncSession) -> list[Way]:
+    """Give the ways in which the caller sees tickets, if it is not simply by where they are."""
+    scope: Scope = session.info["scope"]
+    if not scope.called:
+        return grids_of(session, Ticket.unit_grid)
+    ways = [Way(Ticket.assignee == scope.person)]
+    for department in await _own(session):
+        called = Whistle.__table__.alias()
+        its = and_(called.c.district == Ticket.district, called.c.ticket_id == Ticket.id)
+        ways.append(Way(Ticket.department == department))
+        ways.append(Way(and_(its, called.c.department == department), (called.c.ticket_id.desc(),)))
+    return ways
+
+
+async def ways_to_whistles(session: AsyncSession) -> list[Way]:
+    """Give the ways in which the caller sees calls, if it is not simply by where they are."""
+    scope: Scope = session.info["scope"]
+    if not scope.called:
+        return grids_of(session, Whistle.unit_grid)
+    return [Way(Whistle.department == department) for department in await _own(session)] or [Way(false())]
+
+
+async def _own(session: AsyncSession) -> Sequence[str]:
+    """List the departments that the caller answers for."""
+    return (await session.scalars(select(Member.department).where(Member.staff == session.info["scope"].person))).all()
 
 
 def narrow() -> None:

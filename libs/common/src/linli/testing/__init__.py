@@ -9,6 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from linli.testing.plans import rows_read
 from linli.testing.servers import (
     Authority,
     NatsServer,
@@ -33,6 +34,7 @@ __all__ = [
     "free_port",
     "own_postgres",
     "pytest_collection_modifyitems",
+    "rows_read",
     "tcp_postgres",
     "tell",
 ]

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Request, Response
 
 from linli.etags import IfMatch, set_etag
-from linli.paging import Paging
+from linli.paging import Paging, grids_of
 from linli.schemas import Paged
 from linli.security import Principal, require
 from linli.service import Router, Transaction, Within
@@ -54,7 +54,7 @@ async def list_errands(
         session,
         operations.errands_within(caller.district, within, state, worker),
         key=(Errand.id.desc(),),
-        grid=Errand.unit_grid,
+        ways=grids_of(session, Errand.unit_grid),
         request=request,
         response=response,
     )

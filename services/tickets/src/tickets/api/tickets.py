@@ -10,6 +10,7 @@ from linli.paging import Paging
 from linli.schemas import Paged
 from linli.security import Principal, require
 from linli.service import Router, Transaction, Within
+from tickets import sight
 from tickets.models.moves import Level, State
 from tickets.models.tickets import Entry, Source, Ticket
 from tickets.operations import tickets as operations
@@ -43,7 +44,7 @@ async def list_tickets(
         session,
         operations.tickets_within(caller.district, within, overdue=overdue, **people, **words),
         key=(Ticket.id.desc(),),
-        grid=Ticket.unit_grid,
+        ways=await sight.ways_to_tickets(session),
         request=request,
         response=response,
     )

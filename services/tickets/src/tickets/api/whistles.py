@@ -10,6 +10,7 @@ from linli.paging import Paging
 from linli.schemas import Paged
 from linli.security import Principal, require
 from linli.service import Router, Transaction, Within
+from tickets import sight
 from tickets.models.whistles import Stage, Whistle
 from tickets.operations import whistles as operations
 from tickets.operations.rules import hold_rules
@@ -67,7 +68,7 @@ async def list_whistles(
         session,
         operations.whistles_within(caller, within, department, state),
         key=(Whistle.id.desc(),),
-        grid=Whistle.unit_grid,
+        ways=await sight.ways_to_whistles(session),
         request=request,
         response=response,
     )

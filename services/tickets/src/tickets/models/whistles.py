@@ -75,6 +75,7 @@ class Whistle(Placed, Versioned, Base):
         ),
         Index("ix_whistle_ticket", "district", "ticket_id"),
         Index("ix_whistle_department", "district", "department", "id"),
+        Index("ix_whistle_department_ticket", "district", "department", "ticket_id", postgresql_include=["unit"]),
         Index("ix_whistle_called_at", "district", "called_at"),
         Index("ix_whistle_unit", "unit", "id"),
     )
