@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from linli.crypto import Keyring
 from linli.etags import IfMatch, set_etag
-from linli.paging import Paging
+from linli.paging import Paging, grids_of
 from linli.personal import Keys
 from linli.schemas import Paged
 from linli.security import Principal, require
@@ -81,6 +81,7 @@ async def list_residents(
         session,
         residents.residents_within(caller, within, household),
         key=(Resident.unit, Resident.id),
+        ways=grids_of(session, Resident.unit_grid),
         request=request,
         response=response,
     )
@@ -100,7 +101,12 @@ async def search_residents(
     """Look up residents by phone, ID number or the beginning of a name (查找); noted, and 300 times an hour at most."""
     query = await residents.search(session, keyring, caller, **body.model_dump())
     rows, following = await page.of(
-        session, query, key=(Resident.unit, Resident.id), request=request, response=response
+        session,
+        query,
+        key=(Resident.unit, Resident.id),
+        ways=grids_of(session, Resident.unit_grid),
+        request=request,
+        response=response,
     )
     return Paged(items=await _residents(session, keyring, rows), next=following)
 
