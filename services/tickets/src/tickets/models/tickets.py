@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ForeignKeyConstraint, Index, SmallInteger, UniqueConstraint, case
+from sqlalchemy import ColumnElement, ForeignKeyConstraint, Index, SmallInteger, UniqueConstraint, case, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
@@ -85,6 +85,8 @@ class Ticket(Clocked, Placed, Versioned, Base):
         Index("ix_ticket_unit", "unit", "id"),
         Index("ix_ticket_reporter", "reporter", "id"),
         Index("ix_ticket_assignee", "assignee", "id"),
+        Index("ix_ticket_level", "level", "id", postgresql_where=text("level <> 'community'")),
+        Index("ix_ticket_source", "source", "id", postgresql_where=text("source <> 'app'")),
     )
 
     title: Mapped[str]

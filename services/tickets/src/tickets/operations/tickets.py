@@ -16,7 +16,7 @@ from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
 from linli.telemetry import trace_id
-from tickets.models.moves import Clock, Move
+from tickets.models.moves import Clock, Move, State
 from tickets.models.tickets import Entry, Ticket
 from tickets.operations.rules import rules_of
 
@@ -54,6 +54,9 @@ def tickets_within(
     for name, value in equal.items():
         if value is not None:
             statement = statement.where(getattr(Ticket, name) == value)
+    # Which follows from the state, as the planner can't know: an index has those that are few among all there were.
+    if equal.get("state") not in {None, State.CLOSED}:
+        statement = statement.where(Ticket.closed_at.is_(None))
     if overdue:
         statement = statement.where(tuple_(Ticket.district, Ticket.id).in_(timers.overdue(*LATE)))
     return statement

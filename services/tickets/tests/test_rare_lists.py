@@ -1,0 +1,60 @@
+"""Lists of what few tickets are: as quick as others, whatever it is, and however many there have been."""
+
+import json
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+from services.tickets.tests.conftest import GRID, STREET
+
+from linli import units
+from linli.db import Scope
+from linli.testing import Running, Stage, rows_read
+from tickets.app import create_app
+
+LIMIT = 20
+# One in a hundred is open still; as few were raised, or came by the hotline, and long ago.
+_FILL = """
+    INSERT INTO ticket (district, id, unit, title, description, category, state, level, source, reporter, resolved_by,
+                        outcome, opened_at, resolved_at, closed_at, version)
+    SELECT 310104, uuidv7(n * interval '-1 minute'), $1, '路灯不亮', '三天不亮', 'lighting', state,
+           CASE WHEN n > 29000 AND n % 10 = 1 THEN 'street' ELSE 'community' END,
+           CASE WHEN n > 29000 AND n % 10 = 2 THEN 'hotline' ELSE 'app' END, person,
+           CASE state WHEN 'closed' THEN person END, CASE state WHEN 'closed' THEN 'fixed' END, now(),
+           CASE state WHEN 'closed' THEN now() END, CASE state WHEN 'closed' THEN now() END, 1
+    FROM generate_series(1, 30000) AS n,
+         LATERAL (SELECT gen_random_uuid() AS person, CASE WHEN n % 100 = 0 THEN 'open' ELSE 'closed' END AS state)"""
+
+
+@pytest.fixture(scope="module")
+async def tickets(stage: Stage) -> AsyncIterator[Running]:
+    async with stage.run("tickets", create_app) as running:
+        await running.know_units(GRID)
+        await running.database.execute(_FILL, units.parse(GRID))
+        await running.database.execute("VACUUM ANALYZE ticket")
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("question", "most"),
+    [
+        ({"state": "waiting"}, 300),
+        ({"level": "street"}, LIMIT + 1),
+        ({"level": "district"}, LIMIT + 1),
+        ({"source": "hotline"}, LIMIT + 1),
+        ({"source": "qr"}, LIMIT + 1),
+    ],
+)
+async def test_no_more_is_read_than_there_are_few_of(tickets: Running, question: dict[str, str], most: int) -> None:
+    admin = uuid4()
+    asked = tickets.client("street_admin", STREET, admin).get(
+        "/tickets/v1/tickets", params={"limit": LIMIT, **question}
+    )
+    (read,) = await rows_read(tickets, Scope.of_unit(units.parse(STREET), admin), asked)
+    assert read <= most
+
+
+async def test_the_planner_knows_that_what_is_open_is_not_closed(tickets: Running) -> None:
+    query = "EXPLAIN (FORMAT JSON) SELECT FROM ticket WHERE state = 'open' AND closed_at IS NULL"
+    ((explained,),) = await tickets.database.fetch(query)
+    assert 200 < json.loads(explained)[0]["Plan"]["Plan Rows"] < 400
