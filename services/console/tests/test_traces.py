@@ -188,6 +188,41 @@ async def test_what_happened_to_a_ticket_is_told_with_what_followed(console: Con
     assert page["items"] + rest["items"] == told["items"]
 
 
+@pytest.mark.parametrize(
+    ("requests", "kind"),
+    [
+        (["POST /tickets/v1/tickets/{ticket_id}/close"], "ticket"),
+        (["POST /tickets/v1/tickets/{ticket_id}/files", "POST /tickets/v1/tickets/{ticket_id}/assign"], "ticket"),
+        (["POST /tickets/v1/codes/{code}/tickets"], "ticket"),
+        (
+            ["POST /bookings/v1/sessions/{session_id}/bookings", "POST /bookings/v1/bookings/{booking_id}/cancel"],
+            "booking",
+        ),
+        (["PUT /directory/v1/units/{code}"], "unit"),
+        (["POST /tickets/v1/sweep"], None),
+    ],
+)
+async def test_a_thing_is_named_by_what_was_done_with_it(
+    console: Console, requests: list[str], kind: str | None
+) -> None:
+    thing, provider = str(uuid4()), console.provider("tickets")
+    about: dict[str, str | int] = {"linli.district": XUHUI, "linli.subject": thing}
+    for request in requests:
+        provider.get_tracer("test").start_span(request, kind=SpanKind.SERVER, attributes=about).end()
+    await asyncio.to_thread(provider.shutdown)
+    await console.written(len(requests))
+    assert (await console.get(f"/subjects/{thing}"))["kind"] == kind
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+async def test_times_of_which_nothing_is_known_have_nothing(console: Console, moment: str) -> None:
+    for path in ("/map", "/operations", "/traces", "/traces/scatter"):
+        for name in ("since", "until"):
+            async with console.client("operator", "0") as client:
+                answer = await client.get(f"/console/v1{path}", params={name: moment})
+                assert answer.status_code in {200, 422}, (path, name, answer.text)
+
+
 async def test_services_and_operations_can_be_chosen_from(console: Console) -> None:
     await console.report()
     await console.written(4)

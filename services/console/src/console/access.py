@@ -17,6 +17,8 @@ from linli.security import Principal, require
 from linli.units import Level, UnitCode
 
 _HOUR: Final = timedelta(hours=1)
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 async def _operator(caller: Annotated[Principal, require("traces.read")]) -> Principal:
@@ -46,8 +48,13 @@ class Window:
 
 def window(since: datetime | None, until: datetime | None, length: timedelta = _HOUR) -> Window:
     """Give the time asked for; what is not said is now, and so long before."""
-    until = until or datetime.now(UTC)
-    return Window(since or until - length, until)
+    until = _known(until or datetime.now(UTC))
+    return Window(_known(since) if since else until - length, until)
+
+
+def _known(moment: datetime) -> datetime:
+    """Give a moment, or the nearest that there may be traces of: of the first ones there are, none has a day before."""
+    return min(max(moment, _EARLIEST), _LATEST)
 
 
 class Filters:

@@ -1,7 +1,8 @@
 """What operators ask of traces: lists, one trace whole, and all that happened to one thing."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -17,7 +18,7 @@ from linli.problems import NotFound
 _SPANS: Final = 5_000
 _LINES: Final = 1_000
 _HAPPENED: Final = {Kind.SERVER: "request", Kind.PRODUCER: "event"}
-_PATH: Final = re.compile(r"[A-Z]+ /\w+/v1/(?:[\w-]+/\{\w+\}/)*([\w-]+)(?:/\{\w+\}|$)")
+_NOUN: Final = re.compile(r"/([\w-]+s)(?=/\{|$)")
 
 
 def item(row: Trace) -> schemas.TraceItem:
@@ -162,17 +163,21 @@ def show_subject(subject: UUID, rows: Sequence[Span], following: str | None) -> 
     own = [row for row in rows if row.subject == subject] or rows
     return schemas.Subject(
         subject=subject,
-        kind=next((kind for row in own if (kind := _kind(row))), None),
+        kind=_kind(own),
         district=next((str(row.district) for row in own if row.district), None),
         items=[_happening(row) for row in rows],
         next=following,
     )
 
 
-def _kind(row: Span) -> str | None:
-    """Tell what kind of thing a request's address speaks of: `ticket` for /tickets/v1/tickets/{ticket_id}/close."""
-    match = _PATH.match(row.name) if row.kind == Kind.SERVER else None
-    return match[1].removesuffix("s") if match else None
+def _kind(rows: Iterable[Span]) -> str | None:
+    """Tell what kind of thing this is: what the addresses of its requests name most, as /tickets/{ticket_id}/close.
+
+    Of those named as often the last: /sessions/{session_id}/bookings is about a booking.
+    """
+    addresses = (row.name for row in rows if row.kind == Kind.SERVER)
+    named = Counter(noun for address in addresses for noun in reversed(_NOUN.findall(address)))
+    return named.most_common(1)[0][0].removesuffix("s") if named else None
 
 
 def _happening(row: Span) -> schemas.Happening:
