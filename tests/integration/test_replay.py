@@ -4,10 +4,14 @@ import asyncio
 import shutil
 import signal
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
+import nats
 import psutil
 import pytest
+from nats.js import JetStreamContext
 from tests.integration.conftest import SERVICES, Platform
 
 pytestmark = pytest.mark.xdist_group("platform")
@@ -26,6 +30,16 @@ def broker(platform: Platform) -> psutil.Process:
         except psutil.Error:
             continue
     raise AssertionError("it has no broker")
+
+
+@asynccontextmanager
+async def jetstream(platform: Platform) -> AsyncIterator[JetStreamContext]:
+    password = (platform.home / "secrets" / "nats_admin").read_text()
+    client = await nats.connect(f"nats://admin:{password}@127.0.0.1:{platform.port + 21}")
+    try:
+        yield client.jetstream()
+    finally:
+        await client.close()
 
 
 async def opened(resident: httpx.AsyncClient, number: int) -> list[str]:
@@ -82,24 +96,21 @@ async def test_what_the_broker_lost_is_told_again_and_has_its_effects_once(platf
     assert await told(platform, tickets) == dict.fromkeys(tickets, 1)
     # What had been handled before was told again, and nobody acted on it anew.
     assert await inboxes(platform) - handled == MEANWHILE
+    async with jetstream(platform) as js:
+        message = await js.get_last_msg("TICKETS", "linli.tickets.310104.opened.v1")
+        assert message.headers
+        assert "traceparent" not in message.headers
     before = await inboxes(platform)
     await linli(platform, "events", "replay", "--since", "3d")
     assert await inboxes(platform) == before
 
 
 async def test_an_event_that_one_stream_lost_is_found_and_named(platform: Platform) -> None:
-    import nats  # noqa: PLC0415 this test alone speaks with the broker
-
-    password = (platform.home / "secrets" / "nats_admin").read_text()
-    client = await nats.connect(f"nats://admin:{password}@127.0.0.1:{platform.port + 21}")
-    try:
-        js = client.jetstream()
+    async with jetstream(platform) as js:
         message = await js.get_last_msg("TICKETS", "linli.tickets.310104.opened.v1")
         assert message.seq
         assert message.headers
         await js.delete_msg("TICKETS", message.seq)
-    finally:
-        await client.close()
     done = await asyncio.to_thread(platform.linli, "events", "reconcile", "--since", "3d", check=False)
     assert done.returncode == 1
     assert message.headers["ce-id"] in done.stdout
