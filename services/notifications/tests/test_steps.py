@@ -100,6 +100,8 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
         ),
         (TicketSplit(**OF, reporter=REPORTER, parts=(uuid4(),), split_by=MANAGER), {"reporter": "ticket_split"}),
         (TicketNoted(**BOTH, noted_by=REPORTER), {"assignee": "ticket_noted"}),
+        # The photo that the place was taken from is told of by itself.
+        (TicketNoted(**BOTH, noted_by=REPORTER, file=PHOTO["file"]), {}),
         (FileChanged(**BOTH, **PHOTO, step="added", changed_by=REPORTER), {"assignee": "ticket_noted"}),
         (FileChanged(**BOTH, **PHOTO, step="added", changed_by=ASSIGNEE), {"reporter": "ticket_noted"}),
         (FileChanged(**BOTH, **PHOTO, step="removed", changed_by=MANAGER), {}),

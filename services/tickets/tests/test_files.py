@@ -110,6 +110,9 @@ async def test_the_place_of_a_photo_is_taken_only_if_the_reporter_says_so(ticket
     assert tuple(await tickets.database.fetchrow(place, ticket_id)) == (31.208333, 121.435)
     trail = (await reporter.get(f"{ticket}/timeline")).json()["items"]
     assert [step["move"] for step in trail] == ["open", "note"]
+    (noted,) = [event for event in await tickets.events("tickets.noted.v1") if event["ticket"] == ticket_id]
+    files = [event["file"] for event in await tickets.events("tickets.file_changed.v1") if event["ticket"] == ticket_id]
+    assert noted["file"] == trail[-1]["facts"]["file"] == files[-1], "who listens to both is told of one deed"
 
 
 @settings(max_examples=150, deadline=None)

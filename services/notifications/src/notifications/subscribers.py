@@ -150,9 +150,10 @@ async def ticket_split(session: AsyncSession, event: TicketSplit) -> None:
 
 @subscriptions.on(TicketNoted, since="0.2")
 async def ticket_noted(session: AsyncSession, event: TicketNoted) -> None:
-    """Tell the reporter and whoever has the ticket that something was added."""
-    people = (event.reporter, event.assignee)
-    await tell(session, event, event.ticket, people, Kind.TICKET_NOTED, but=(event.noted_by,))
+    """Tell the reporter and whoever has the ticket that something was added; `file_changed` tells of a photo."""
+    if event.file is None:
+        people = (event.reporter, event.assignee)
+        await tell(session, event, event.ticket, people, Kind.TICKET_NOTED, but=(event.noted_by,))
 
 
 @subscriptions.on(FileChanged, since="0.2")

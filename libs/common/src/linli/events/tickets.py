@@ -236,9 +236,14 @@ class TicketSplit(Event, type="tickets.split.v1", aggregate="ticket"):
 
 
 class TicketNoted(Event, type="tickets.noted.v1", aggregate="ticket"):
-    """Somebody added a word to the matter (补充说明)."""
+    """Somebody added a word to the matter (补充说明).
+
+    Attributes:
+        file: the photo that the matter's place was taken from, of which `FileChanged` tells.
+    """
 
     ticket: UUID
     reporter: UUID
     assignee: UUID | None = None
     noted_by: UUID
+    file: UUID | None = None

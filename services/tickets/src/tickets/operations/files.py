@@ -90,7 +90,7 @@ async def add_file(session: AsyncSession, caller: Principal, ticket_id: UUID, ke
     session.add(file)
     if locate and kept.content.location:
         ticket.latitude, ticket.longitude = kept.content.location
-        await note_ticket(session, caller, ticket, _LOCATED, file=str(file.id))
+        await note_ticket(session, caller, ticket, _LOCATED, file=file.id)
     await timers.cancel(session, aggregate=file.id, unit=ticket.unit, kinds=[SWEEP])
     await _tell(session, caller, ticket, file, "added")
     return file

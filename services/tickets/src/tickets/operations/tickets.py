@@ -120,14 +120,22 @@ async def answer_for_reporter(session: AsyncSession, caller: Principal, ticket: 
 
 
 async def note_ticket(
-    session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None, **facts: object
+    session: AsyncSession,
+    caller: Principal,
+    ticket: Ticket,
+    note: str | None,
+    *,
+    file: UUID | None = None,
+    **facts: object,
 ) -> None:
-    """Add a word to a ticket (补充说明), whatever its state.
+    """Add a word to a ticket (补充说明), whatever its state; `file` is the photo that its place was taken from.
 
     Raises:
         NotYours: 403.
     """
     ticket.move(Move.NOTE, caller)
+    if file:
+        facts["file"] = str(file)
     await enter(session, ticket, Move.NOTE, caller.id, note, **facts)
     await publish(
         session,
@@ -138,6 +146,7 @@ async def note_ticket(
             reporter=ticket.reporter,
             assignee=ticket.assignee,
             noted_by=caller.id,
+            file=file,
         ),
     )
 
