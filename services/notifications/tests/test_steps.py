@@ -27,7 +27,14 @@ from linli.events.tickets import (
     TicketWaiting,
     TicketWithdrawn,
 )
-from linli.events.whistles import TicketWhistled, WhistleActed, WhistleMissed, WhistleRated, WhistleReported
+from linli.events.whistles import (
+    TicketWhistled,
+    WhistleActed,
+    WhistleCalledOff,
+    WhistleMissed,
+    WhistleRated,
+    WhistleReported,
+)
 from linli.testing import Running, eventually, tell
 
 REPORTER, ASSIGNEE, MANAGER, FOLLOWER, MEMBER = (uuid4() for _ in range(5))
@@ -116,6 +123,7 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
             WhistleMissed(**CALL, called_by=MANAGER, members=(MEMBER,), supervisors=(ASSIGNEE,), due_at=AT),
             {"member": "whistle_missed", "manager": "whistle_missed", "assignee": "whistle_missed"},
         ),
+        (WhistleCalledOff(**CALL, members=(MEMBER,)), {"member": "whistle_called_off"}),
     ],
     ids=lambda value: value.type if isinstance(value, Event) else "",
 )

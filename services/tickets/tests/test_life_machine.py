@@ -17,6 +17,7 @@ from hypothesis.stateful import (
     rule,
 )
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, STREET, employ
+from services.tickets.tests.test_departments import made
 from services.tickets.tests.test_moves import legal
 
 from linli import clockwork
@@ -39,10 +40,13 @@ PEOPLES = (
     Move.WITHDRAW,
     Move.FOLD,
     Move.SPLIT,
+    Move.WHISTLE,
     Move.NOTE,
 )
 """What people do; the rest follows."""
 ENDS = {Move.WITHDRAW, Move.FOLD}
+AGAIN = {Move.ASSIGN: "urn:linli:problem:ticket-already-assigned", Move.WHISTLE: "urn:linli:problem:already-called"}
+"""What is possible, and not to be done twice."""
 ACTORS = ("reporter", "neighbour", "worker", "community", "street", "district")
 
 
@@ -99,6 +103,7 @@ class Life(RuleBasedStateMachine):
             Move.ASSIGN: {"assignee": str(self.people["worker"][1])},
             Move.RATE: {"rating": rating},
             Move.FOLD: {"into": self.other},
+            Move.WHISTLE: {"departments": ["lamps"]},
             Move.SPLIT: {"parts": [{"title": "灯", "description": "灯"}, {"title": "路", "description": "路"}]},
         }
         client = self.people[actor][0]
@@ -113,8 +118,8 @@ class Life(RuleBasedStateMachine):
             assert answer.status_code in {403, 404}
         elif move.value in before["possible"]:
             # What is said to be possible is, but for what the body names.
-            again = move is Move.ASSIGN and answer.json().get("type") == "urn:linli:problem:ticket-already-assigned"
-            assert answer.status_code == 200 or again, (before, move, answer.text)
+            again = answer.status_code == 409 and answer.json()["type"] == AGAIN.get(move)
+            assert answer.status_code in {200, 201} or again, (before, move, answer.text)
             if move is Move.WITHDRAW and self.same:
                 self.go_on_with_the_same()
         else:
@@ -197,6 +202,20 @@ class Life(RuleBasedStateMachine):
         assert (state is State.CLOSED) == (stands["outcome"] is not None) == (stands["closed_at"] is not None)
         self.state = state
         self.clocks_are_those_of_its_state(state, row)
+        self.calls_end_with_their_tickets()
+
+    def calls_end_with_their_tickets(self) -> None:
+        calls = self.wait_for(
+            self.tickets.database.fetch(
+                "SELECT ticket.state, whistle.state AS stage, timer.kind AS clock FROM whistle"
+                " JOIN ticket ON ticket.id = ticket_id LEFT JOIN timer ON timer.aggregate = whistle.id"
+                " WHERE ticket_id = ANY ($1)",
+                [UUID(ticket) for ticket in (*self.ended, str(self.ticket))],
+            )
+        )
+        for call in calls:
+            open_ = (call["stage"], call["clock"]) == ("called", "report") and call["state"] != State.CLOSED
+            assert open_ or (call["stage"], call["clock"]) == ("called_off", None)
 
     def clocks_are_those_of_its_state(self, state: State, row: Any) -> None:  # noqa: ANN401
         timers = self.wait_for(
@@ -243,6 +262,7 @@ async def test_no_walk_leads_a_ticket_out_of_its_life(tickets: Running) -> None:
         "street": await person("street_admin", STREET),
         "district": await person("district_admin", "310104"),
     }
+    await made(tickets, "lamps")
     bounds = settings(
         max_examples=25,
         stateful_step_count=20,
@@ -254,4 +274,5 @@ async def test_no_walk_leads_a_ticket_out_of_its_life(tickets: Running) -> None:
     # It has been everywhere; each move for itself is tested in test_moves.py.
     been = {row["state"] for row in await tickets.database.fetch("SELECT DISTINCT state FROM ticket_entry")}
     assert been == set(State)
-    assert await tickets.database.fetchval("SELECT count(*) FROM ticket_entry WHERE move = 'unfold'")
+    done = {row["move"] for row in await tickets.database.fetch("SELECT DISTINCT move FROM ticket_entry")}
+    assert {"unfold", "call_off"} <= done

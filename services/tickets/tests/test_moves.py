@@ -498,15 +498,17 @@ def legal(path: list[dict[str, Any]]) -> bool:
     state, assigned = State.OPEN, False
     for number, entry in enumerate(path):
         move = Move(entry["move"])
+        assigned = "assignee" in (entry["facts"] or {}) if move is Move.UNFOLD else assigned or move is Move.ASSIGN
         if number == 0 or move not in MOVES:
-            ok = (number == 0) == (move is Move.OPEN) and (number == 0 or move.value.endswith("_overdue"))
+            of_calls = Move.CALL_OFF if state is State.CLOSED else Move.REPORT_MISSED
+            follows = move is of_calls or move.value.endswith("_overdue")
+            ok = (number == 0) == (move is Move.OPEN) and (number == 0 or follows)
             after = state
         else:
             rule = MOVES[move]
             ok = state in rule.before
             back = State.ASSIGNED if assigned else State.OPEN
             after = back if rule.at_work else rule.after or state
-        assigned = "assignee" in (entry["facts"] or {}) if move is Move.UNFOLD else assigned or move is Move.ASSIGN
         if not ok or entry["sequence"] != number + 1 or entry["state"] != after.value:
             return False
         state = after

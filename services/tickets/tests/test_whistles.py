@@ -1,10 +1,12 @@
 """A department is called, reports, acts and is rated; its staff see what they were called to, and no more."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 import pytest
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET, employ
@@ -14,6 +16,7 @@ from linli import clockwork
 from linli.testing import Running, eventually
 from tickets import clocks
 from tickets.calendar import ZONE, Calendar
+from tickets.models.moves import MOVES, Move, State
 
 Answer = dict[str, Any]
 
@@ -192,18 +195,171 @@ async def test_all_that_are_named_are_called_or_none(tickets: Running) -> None:
     assert not await told(tickets, ticket, "whistled")
 
 
-async def test_an_ended_ticket_calls_nobody_and_its_departments_no_longer_act(tickets: Running) -> None:
-    staff = await staffed(tickets, "over")
-    manager_id = await employ(tickets, "community_manager", COMMUNITY)
-    manager = tickets.client("community_manager", COMMUNITY, manager_id)
+async def ended(tickets: Running, ticket: str, end: Move) -> None:
+    """End a ticket by a move of somebody who does not see who was called: only its managers do."""
+    worker = await employ(tickets, "grid_worker", GRID)
+    manager = tickets.client("community_manager", COMMUNITY)
+    reporter = await tickets.database.fetchval("SELECT reporter FROM ticket WHERE id = $1", UUID(ticket))
+    resident = tickets.client("resident", DISTRICT, reporter)
+    into = await opened(tickets)
+    ways: dict[Move, list[tuple[httpx.AsyncClient, str, Answer]]] = {
+        Move.WITHDRAW: [(resident, "withdraw", {})],
+        Move.FOLD: [(manager, "fold", {"into": into})],
+        Move.CLOSE: [
+            (manager, "assign", {"assignee": str(worker)}),
+            (tickets.client("grid_worker", GRID, worker), "resolve", {}),
+            (resident, "close", {}),
+        ],
+    }
+    for client, step, body in ways[end]:
+        answer = await post(client, f"tickets/{ticket}/{step}", body)
+        assert answer.status_code == 200, answer.text
+
+
+ENDS = [move for move, rule in MOVES.items() if rule.after is State.CLOSED and State.CLOSED not in rule.before]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_calls_end_with_their_ticket_and_each_department_is_told(
+    tickets: Running, wait: Callable[[timedelta], None], end: Move
+) -> None:
+    codes = [f"{end}_{name}" for name in ("called", "there", "late", "done")]
+    staff = {code: await staffed(tickets, code) for code in codes}
+    answering = {code: tickets.client("department_staff", STREET, one) for code, one in staff.items()}
     ticket = await opened(tickets)
-    (whistle,) = await called(tickets, ticket, "over")
-    for step, body in (("assign", {"assignee": str(manager_id)}), ("resolve", {"note": "x"}), ("close", {})):
-        assert (await post(manager, f"tickets/{ticket}/{step}", body)).status_code == 200
-    refused = await post(manager, f"tickets/{ticket}/whistle", {"departments": ["over"]})
+    calls = {call["department"]: call["id"] for call in await called(tickets, ticket, *codes)}
+    was_called, there, late, done = codes
+    for code, step in ((there, "report"), (done, "report"), (done, "act")):
+        assert (await post(answering[code], f"whistles/{calls[code]}/{step}", {"note": "x"})).status_code == 200
+    due = "UPDATE timer SET due_at = now() - interval '1 s', try_at = now() WHERE aggregate = $1"
+    await tickets.database.execute(due, UUID(calls[late]))
+    await eventually(lambda: told(tickets, ticket, "whistle_missed"))
+
+    await ended(tickets, ticket, end)
+
+    manager = tickets.client("community_manager", COMMUNITY)
+    shown = (await manager.get(f"/tickets/v1/tickets/{ticket}/whistles")).json()["items"]
+    assert [(one["department"], one["state"], one["called_off_at"] is not None) for one in shown] == [
+        (was_called, "called_off", True),
+        (there, "called_off", True),
+        (late, "called_off", True),
+        (done, "acted", False),
+    ]
+    off = [was_called, there, late]
+    trail = (await manager.get(f"/tickets/v1/tickets/{ticket}/timeline")).json()["items"]
+    assert [step["move"] for step in trail][-4:] == [end, "call_off", "call_off", "call_off"]
+    assert [step["facts"] for step in trail][-3:] == [{"department": code, "whistle": calls[code]} for code in off]
+    events = await told(tickets, ticket, "whistle_called_off")
+    assert [(event["department"], event["members"]) for event in events] == [(code, [str(staff[code])]) for code in off]
+    assert [event["sequence"] for event in events] == [step["sequence"] for step in trail][-3:]
+    left = "SELECT count(*) FROM timer WHERE kind = 'report' AND aggregate = ANY ($1)"
+    assert await tickets.database.fetchval(left, [UUID(call) for call in calls.values()]) == 0
+    wait(timedelta(days=30))
+    ranked = (await manager.get("/tickets/v1/departments/ranking")).json()["items"]
+    stands = {row["department"]: row for row in ranked}
+    # What a department had done or missed before stays; that the ticket ended counts for nothing.
+    counted = ("called", "reported", "missed", "acted", "called_off", "in_time")
+    assert [[stands[code][name] for name in counted] for code in codes] == [
+        [1, 0, 0, 0, 1, None],
+        [1, 1, 0, 0, 1, 1],
+        [1, 0, 1, 0, 1, 0],
+        [1, 1, 0, 1, 0, 1],
+    ]
+    for code, step in ((was_called, "report"), (there, "act")):
+        refused = await post(answering[code], f"whistles/{calls[code]}/{step}", {"note": "x"})
+        assert (refused.status_code, refused.json()["type"]) == (409, "urn:linli:problem:whistle-elsewhere")
+    assert (await post(manager, f"whistles/{calls[done]}/rate", {"rating": 5})).status_code == 200
+    refused = await post(manager, f"tickets/{ticket}/whistle", {"departments": [was_called]})
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:linli:problem:illegal-move")
-    late = await post(tickets.client("department_staff", STREET, staff), f"whistles/{whistle['id']}/report")
-    assert (late.status_code, late.json()["type"]) == (409, "urn:linli:problem:illegal-move")
+    assert len(await told(tickets, ticket, "whistle_missed")) == 1
+
+
+async def test_calls_to_a_part_end_as_whoever_has_it_resolves_it(tickets: Running) -> None:
+    await staffed(tickets, "of_part")
+    worker = await employ(tickets, "grid_worker", GRID)
+    manager = tickets.client("community_manager", COMMUNITY)
+    parts = [{"title": "灯", "description": "灯"}, {"title": "路", "description": "路"}]
+    split = await post(manager, f"tickets/{await opened(tickets)}/split", {"parts": parts})
+    part = split.json()["items"][0]["id"]
+    (call,) = await called(tickets, part, "of_part")
+    await post(manager, f"tickets/{part}/assign", {"assignee": str(worker)})
+    assert (await post(tickets.client("grid_worker", GRID, worker), f"tickets/{part}/resolve")).status_code == 200
+    assert (await manager.get(f"/tickets/v1/whistles/{call['id']}")).json()["state"] == "called_off"
+
+
+async def test_calls_end_with_a_ticket_that_time_ends(tickets: Running, wait: Callable[[timedelta], None]) -> None:
+    await staffed(tickets, "until_silence")
+    manager = tickets.client("community_manager", COMMUNITY)
+    ticket = await opened(tickets)
+    (call,) = await called(tickets, ticket, "until_silence")
+    worker = await employ(tickets, "grid_worker", GRID)
+    for step, body in (("assign", {"assignee": str(worker)}), ("resolve", {})):
+        assert (await post(manager, f"tickets/{ticket}/{step}", body)).status_code == 200
+    wait(timedelta(days=60))
+    (event,) = await eventually(lambda: told(tickets, ticket, "whistle_called_off"))
+    assert event["whistle"] == call["id"]
+
+
+async def test_who_is_called_as_the_ticket_is_withdrawn_is_called_off_or_never_called(tickets: Running) -> None:
+    await staffed(tickets, "meanwhile")
+    manager = tickets.client("community_manager", COMMUNITY)
+    for _ in range(5):
+        ticket = await opened(tickets)
+        blown, _ = await asyncio.gather(
+            post(manager, f"tickets/{ticket}/whistle", {"departments": ["meanwhile"]}),
+            ended(tickets, ticket, Move.WITHDRAW),
+        )
+        shown = (await manager.get(f"/tickets/v1/tickets/{ticket}/whistles")).json()["items"]
+        assert [one["state"] for one in shown] == ["called_off"] * (blown.status_code == 201), blown.text
+
+
+async def test_what_goes_on_as_the_report_of_another_calls_anew(tickets: Running) -> None:
+    await staffed(tickets, "wanted")
+    manager = tickets.client("community_manager", COMMUNITY)
+    ticket, same = await opened(tickets), await opened(tickets)
+    (gone,) = await called(tickets, ticket, "wanted")
+    assert (await post(manager, f"tickets/{same}/fold", {"into": ticket})).status_code == 200
+    await ended(tickets, ticket, Move.WITHDRAW)
+    assert (await manager.get(f"/tickets/v1/tickets/{same}")).json()["state"] == "open"
+    assert (await manager.get(f"/tickets/v1/tickets/{same}/whistles")).json()["items"] == []
+    await called(tickets, same, "wanted")
+    assert (await manager.get(f"/tickets/v1/whistles/{gone['id']}")).json()["state"] == "called_off"
+
+
+async def test_who_was_called_off_is_called_again_when_the_ticket_is_taken_up_again(tickets: Running) -> None:
+    staff = await staffed(tickets, "back")
+    ticket = await opened(tickets)
+    (first,) = await called(tickets, ticket, "back")
+    await ended(tickets, ticket, Move.CLOSE)
+    reporter = await tickets.database.fetchval("SELECT reporter FROM ticket WHERE id = $1", UUID(ticket))
+    rated = await post(tickets.client("resident", DISTRICT, reporter), f"tickets/{ticket}/rate", {"rating": 1})
+    assert rated.json()["state"] == "assigned", rated.text
+    (second,) = await called(tickets, ticket, "back")
+    department = tickets.client("department_staff", STREET, staff)
+    assert (await post(department, f"whistles/{first['id']}/report")).status_code == 409
+    assert (await post(department, f"whistles/{second['id']}/report")).status_code == 200
+    listed = await department.get("/tickets/v1/whistles", params={"state": "called_off"})
+    assert [one["id"] for one in listed.json()["items"]] == [first["id"]]
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        ("state", "state = 'lost', reported_at = now(), reported_by = id, report_took = 1"),
+        ("called_off", "state = 'called_off'"),
+        ("called_off", "called_off_at = now()"),
+        ("acted", "state = 'called_off', called_off_at = now(), acted_at = now(), acted_by = id, act_took = 1"),
+        ("reported", "state = 'reported'"),
+        ("reported", "state = 'called_off', called_off_at = now(), reported_at = now()"),
+    ],
+)
+async def test_a_call_that_breaks_a_rule_is_refused_by_its_name(tickets: Running, rule: str, change: str) -> None:
+    code = f"rules_{uuid4().hex[:8]}"
+    await staffed(tickets, code)
+    (call,) = await called(tickets, await opened(tickets), code)
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await tickets.database.execute(f"UPDATE whistle SET {change} WHERE id = $1", UUID(call["id"]))  # noqa: S608
+    assert refused.value.constraint_name == f"ck_whistle_{rule}"
 
 
 async def test_who_may_call_and_who_may_answer(tickets: Running) -> None:

@@ -48,6 +48,7 @@ class Kind(StrEnum):
     WHISTLE_ACTED = "whistle_acted"
     WHISTLE_RATED = "whistle_rated"
     WHISTLE_MISSED = "whistle_missed"
+    WHISTLE_CALLED_OFF = "whistle_called_off"
     CASE_OPENED = "case_opened"
     CASE_STEPPED = "case_stepped"
     CASE_GRADED = "case_graded"

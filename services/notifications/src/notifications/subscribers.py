@@ -23,7 +23,14 @@ from linli.events.tickets import (
     TicketWaiting,
     TicketWithdrawn,
 )
-from linli.events.whistles import TicketWhistled, WhistleActed, WhistleMissed, WhistleRated, WhistleReported
+from linli.events.whistles import (
+    TicketWhistled,
+    WhistleActed,
+    WhistleCalledOff,
+    WhistleMissed,
+    WhistleRated,
+    WhistleReported,
+)
 from linli.inbox import Subscriptions
 from notifications.case_subscribers import listen
 from notifications.models import Kind
@@ -195,6 +202,12 @@ async def whistle_missed(session: AsyncSession, event: WhistleMissed) -> None:
     """Tell the department, whoever called it, and those who see to it that the ticket goes on."""
     people = (*event.members, *event.supervisors, event.called_by)
     await tell(session, event, event.ticket, people, Kind.WHISTLE_MISSED, due_at=event.due_at.isoformat())
+
+
+@subscriptions.on(WhistleCalledOff, since="0.2")
+async def whistle_called_off(session: AsyncSession, event: WhistleCalledOff) -> None:
+    """Tell those who answer for the department that nothing remains to be done."""
+    await tell(session, event, event.ticket, event.members, Kind.WHISTLE_CALLED_OFF)
 
 
 @subscriptions.on(SeatBooked)

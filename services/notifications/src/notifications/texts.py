@@ -212,6 +212,12 @@ TEMPLATES: Final[Mapping[Kind, Words]] = {
         "A department that was called to a ticket should have reported by {due_at:%Y-%m-%d %H:%M}, and has not.",
         "被召集的部门应于 {due_at:%Y-%m-%d %H:%M} 前应哨报到，目前尚未报到。",
     ),
+    Kind.WHISTLE_CALLED_OFF: Words(
+        "Your department was called off",
+        "撤哨：工单已结束",
+        "The ticket that your department was called to has ended. Nothing remains to be done for it.",
+        "贵部门被召集处理的工单已结束，哨单已撤销，无需继续处置。",
+    ),
     Kind.SEAT_BOOKED: Words(
         "Your seat is booked",
         "预约成功",

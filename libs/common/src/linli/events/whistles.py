@@ -58,6 +58,19 @@ class WhistleRated(Event, type="tickets.whistle_rated.v1", aggregate="ticket"):
     rating: Annotated[int, Field(ge=1, le=5)]
 
 
+class WhistleCalledOff(Event, type="tickets.whistle_called_off.v1", aggregate="ticket"):
+    """The ticket has ended before the department had acted, and nothing remains to be done (撤哨).
+
+    Attributes:
+        members: those who answer for the department.
+    """
+
+    ticket: UUID
+    whistle: UUID
+    department: Code
+    members: Supervisors = ()
+
+
 class WhistleMissed(Event, type="tickets.whistle_missed.v1", aggregate="ticket"):
     """The department did not report in time; it may still.
 

@@ -118,6 +118,7 @@ class Ranked(Computed):
     missed: Mapped[int]
     acted: Mapped[int]
     rated: Mapped[int]
+    called_off: Mapped[int]
     in_time: Mapped[float | None]
     reporting_median: Mapped[float | None]
     reporting_90: Mapped[float | None]

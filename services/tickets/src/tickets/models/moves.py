@@ -89,6 +89,7 @@ class Move(StrEnum):
     REPORT_MISSED = "report_missed"
     ACT = "act"
     RATE_WHISTLE = "rate_whistle"
+    CALL_OFF = "call_off"
 
 
 class Clock(StrEnum):

@@ -1,8 +1,8 @@
-"""Whistles (吹哨): a department is called to a ticket, reports, acts, and is rated for it (报到)."""
+"""Whistles (吹哨): a department is called to a ticket, reports, acts, and is rated for it (报到), or called off."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint, Index, Integer, SmallInteger, text
@@ -19,12 +19,19 @@ class Stage(StrEnum):
     REPORTED = "reported"
     ACTED = "acted"
     RATED = "rated"
+    CALLED_OFF = "called_off"
+    """Its ticket has ended before the department had acted (撤哨)."""
 
     @property
-    def before(self) -> "Stage":
-        """The one stage it follows on."""
-        stages = list(Stage)
-        return stages[stages.index(self) - 1]
+    def following(self) -> "Stage | None":
+        """The one stage that people can bring it to."""
+        return {Stage.CALLED: Stage.REPORTED, Stage.REPORTED: Stage.ACTED, Stage.ACTED: Stage.RATED}.get(self)
+
+
+OPEN: Final = (Stage.CALLED, Stage.REPORTED)
+"""While the department has something to do."""
+ENDED: Final = (Stage.RATED, Stage.CALLED_OFF)
+"""It may be called to the same ticket again."""
 
 
 class WhistleElsewhere(Conflict):
@@ -59,6 +66,7 @@ class Whistle(Placed, Versioned, Base):
         missed_at: when that clock ran out; the department may still report.
         report_took: working minutes from the call to the report.
         act_took: working minutes from the call to the act.
+        called_off_at: when its ticket ended before; what it had done or missed by then stays on record.
     """
 
     __tablename__ = "whistle"
@@ -66,12 +74,12 @@ class Whistle(Placed, Versioned, Base):
         ForeignKeyConstraint(["district", "ticket_id"], ["ticket.district", "ticket.id"]),
         ForeignKeyConstraint(["district", "department"], ["department.district", "department.code"]),
         Index(
-            "uq_whistle_running",
+            "uq_whistle_once",
             "district",
             "ticket_id",
             "department",
             unique=True,
-            postgresql_where=text("state <> 'rated'"),
+            postgresql_where=text("state NOT IN ('rated', 'called_off')"),
         ),
         Index("ix_whistle_ticket", "district", "ticket_id"),
         Index("ix_whistle_department", "district", "department", "id"),
@@ -102,11 +110,12 @@ class Whistle(Placed, Versioned, Base):
     rated_at: Mapped[datetime | None]
     rated_by: Mapped[UUID | None]
     rating: Mapped[int | None] = mapped_column(SmallInteger)
+    called_off_at: Mapped[datetime | None]
 
     def _become(self, wished: Stage) -> None:
-        if self.state != wished.before:
-            later = list(Stage)[list(Stage).index(Stage(self.state)) + 1 :]
-            raise WhistleElsewhere(state=self.state, wished=wished.value, possible=later[0].value if later else "-")
+        following = Stage(self.state).following
+        if wished is not following:
+            raise WhistleElsewhere(state=self.state, wished=wished.value, possible=following or "-")
         self.state = wished.value
 
     def report(self, by: UUID, at: datetime, took: int) -> None:
@@ -135,6 +144,10 @@ class Whistle(Placed, Versioned, Base):
         """
         self._become(Stage.RATED)
         self.rated_at, self.rated_by, self.rating = at, by, rating
+
+    def call_off(self, at: datetime) -> None:
+        """End an open call, as its ticket has ended (撤哨)."""
+        self.state, self.called_off_at = Stage.CALLED_OFF.value, at
 
     def miss(self, at: datetime) -> bool:
         """Note that the department did not report in time; tells whether it still had not."""

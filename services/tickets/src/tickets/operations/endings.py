@@ -29,6 +29,7 @@ from tickets.operations.levels import raise_ticket
 from tickets.operations.offices import supervisors_of
 from tickets.operations.rules import rules_of
 from tickets.operations.tickets import LATE, enter, find_ticket
+from tickets.operations.whistles import call_off
 from tickets.sight import widened
 
 
@@ -113,6 +114,7 @@ async def _close(
             followers=await _followers_of(session, ticket),
         ),
     )
+    await call_off(session, ticket)
     await end_part(session, ticket)
 
 
@@ -228,6 +230,7 @@ async def withdraw_ticket(session: AsyncSession, caller: Principal, ticket: Tick
             assignee=ticket.assignee,
         ),
     )
+    await call_off(session, ticket)
     await end_part(session, ticket)
     if first:
         await _unfold(session, ticket, first, [one for one in same if one.folded != first])

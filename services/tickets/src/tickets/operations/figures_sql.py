@@ -127,7 +127,7 @@ FIGURES: Final = {
 _RANKED: Final = """
     SELECT row_number() OVER (ORDER BY {order}, department)::integer AS place, * FROM (
         SELECT department, count(*) AS called, count(reported_at) AS reported, count(missed_at) AS missed,
-               count(acted_at) AS acted, count(rating) AS rated,
+               count(acted_at) AS acted, count(rating) AS rated, count(called_off_at) AS called_off,
                coalesce(sum(weight) FILTER (WHERE reported_at <= report_due_at), 0)::float
                    / nullif(sum(weight) FILTER (WHERE reported_at IS NOT NULL OR missed_at IS NOT NULL), 0) AS in_time,
                percentile_cont(0.5) WITHIN GROUP (ORDER BY report_took) AS reporting_median,

@@ -19,6 +19,7 @@ from tickets.models.tickets import Follower, Ticket
 from tickets.operations.departments import require_department
 from tickets.operations.intake import Report, take_in
 from tickets.operations.tickets import enter, note_ticket
+from tickets.operations.whistles import call_off
 
 NEAR: Final = 0.0018
 """Degrees of latitude in 200 m."""
@@ -121,6 +122,7 @@ async def fold_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
             folded_by=caller.id,
         ),
     )
+    await call_off(session, ticket)
     into.followers = both  # with the note it is one change, and one step of its trail
     await note_ticket(session, caller, into, None, folded=str(ticket.id))
 

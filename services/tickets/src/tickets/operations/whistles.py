@@ -5,7 +5,7 @@ Each locks the ticket before the whistle, as its steps go into the ticket's trai
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Select, select
@@ -13,20 +13,29 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
 from linli.db import NOBODY
+from linli.direct import fetch
 from linli.events.tickets import SUPERVISORS
-from linli.events.whistles import TicketWhistled, WhistleActed, WhistleMissed, WhistleRated, WhistleReported
+from linli.events.whistles import (
+    TicketWhistled,
+    WhistleActed,
+    WhistleCalledOff,
+    WhistleMissed,
+    WhistleRated,
+    WhistleReported,
+)
 from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
 from tickets.models.departments import Department
-from tickets.models.moves import IllegalMove, Move, Names, State
+from tickets.models.moves import Move
 from tickets.models.tickets import Ticket
-from tickets.models.whistles import AlreadyCalled, NotYourWhistle, Stage, Whistle
+from tickets.models.whistles import ENDED, OPEN, AlreadyCalled, NotYourWhistle, Stage, Whistle
 from tickets.operations import departments as staffed
 from tickets.operations.offices import supervisors_of
 from tickets.operations.rules import rules_of
 from tickets.operations.tickets import enter, find_ticket
+from tickets.sight import widened
 
 
 async def blow_whistle(
@@ -52,7 +61,7 @@ async def _call(
     session: AsyncSession, caller: Principal, ticket: Ticket, department: Department, note: str | None
 ) -> Whistle:
     code = department.code
-    if await session.scalar(whistles_of(ticket).where(Whistle.department == code, Whistle.state != Stage.RATED)):
+    if await session.scalar(whistles_of(ticket).where(Whistle.department == code, Whistle.state.not_in(ENDED))):
         raise AlreadyCalled(department=code)
     rules = await rules_of(session, ticket.district)
     now = datetime.now(UTC)
@@ -132,12 +141,10 @@ async def report(session: AsyncSession, caller: Principal, call: Call, note: str
 
     Raises:
         NotYourWhistle: 403, for those who do not answer for the department.
-        IllegalMove: 409, when the ticket has ended.
-        WhistleElsewhere: 409.
+        WhistleElsewhere: 409, also when the ticket has ended.
     """
-    ticket, whistle = call
+    whistle = call.whistle
     await _must_answer(session, caller, whistle)
-    _must_run(ticket, Move.REPORT)
     now = datetime.now(UTC)
     whistle.report(caller.id, now, await _took(session, whistle, now))
     await timers.cancel(session, aggregate=whistle.id, unit=whistle.unit, kinds=[Whistle.REPORT])
@@ -156,12 +163,10 @@ async def act(session: AsyncSession, caller: Principal, call: Call, note: str) -
 
     Raises:
         NotYourWhistle: 403, for those who do not answer for the department.
-        IllegalMove: 409, when the ticket has ended.
-        WhistleElsewhere: 409, before it has reported.
+        WhistleElsewhere: 409, before it has reported, or when the ticket has ended.
     """
-    ticket, whistle = call
+    whistle = call.whistle
     await _must_answer(session, caller, whistle)
-    _must_run(ticket, Move.ACT)
     now = datetime.now(UTC)
     whistle.act(caller.id, now, await _took(session, whistle, now))
     await _enter(session, call, Move.ACT, caller.id, note)
@@ -196,7 +201,7 @@ async def rate(session: AsyncSession, caller: Principal, call: Call, rating: int
 async def miss(session: AsyncSession, whistle_id: UUID, due_at: datetime) -> bool:
     """Note that a department did not report in time (未按时应哨); tells whether it still had not."""
     ticket, whistle = call = await find_whistle(session, whistle_id, to_change=True)
-    if ticket.state == State.CLOSED or not whistle.miss(datetime.now(UTC)):
+    if not whistle.miss(datetime.now(UTC)):
         return False
     await _enter(session, call, Move.REPORT_MISSED, NOBODY, None)
     await publish(
@@ -212,6 +217,32 @@ async def miss(session: AsyncSession, whistle_id: UUID, due_at: datetime) -> boo
     return True
 
 
+async def call_off(session: AsyncSession, ticket: Ticket) -> None:
+    """Call off the departments that have not acted yet (撤哨), as the ticket has ended; each is told.
+
+    What goes on as another's report of the same has none of them: those who manage it, where it lies, are told and call
+    whom it needs, each with a time of its own.
+
+    Args:
+        session: an open transaction in which the ticket was locked and has ended.
+        ticket: what they were called to.
+    """
+    if not await fetch(session, _WAS_CALLED, ticket.district, ticket.id):
+        return  # as most end; the trail is seen by whoever ends it, and calls are not
+    async with widened(session):
+        running = whistles_of(ticket).where(Whistle.state.in_(OPEN)).order_by(Whistle.id).with_for_update()
+        for whistle in (await session.scalars(running)).all():
+            whistle.call_off(datetime.now(UTC))
+            await timers.cancel(session, aggregate=whistle.id, unit=whistle.unit, kinds=[Whistle.REPORT])
+            call = Call(ticket, whistle)
+            await _enter(session, call, Move.CALL_OFF, NOBODY, None)
+            members = await staffed.told(session, whistle.district, whistle.department, SUPERVISORS)
+            await publish(session, WhistleCalledOff(**_about(call), members=members))
+
+
+_WAS_CALLED: Final = "SELECT 1 FROM ticket_entry WHERE district = $1 AND ticket_id = $2 AND move = 'whistle' LIMIT 1"
+
+
 async def _took(session: AsyncSession, whistle: Whistle, now: datetime) -> int:
     """Count the working minutes since the call."""
     rules = await rules_of(session, whistle.district)
@@ -221,11 +252,6 @@ async def _took(session: AsyncSession, whistle: Whistle, now: datetime) -> int:
 async def _must_answer(session: AsyncSession, caller: Principal, whistle: Whistle) -> None:
     if not await staffed.is_member(session, whistle.district, whistle.department, caller.id):
         raise NotYourWhistle(who="those who answer for the department (被召集部门人员)", permission="whistles.answer")
-
-
-def _must_run(ticket: Ticket, move: Move) -> None:
-    if ticket.state == State.CLOSED:
-        raise IllegalMove(state=ticket.state, move=move.value, possible=Names(ticket.legal_moves()))
 
 
 async def _enter(session: AsyncSession, call: Call, move: Move, actor: UUID, note: str | None) -> None:

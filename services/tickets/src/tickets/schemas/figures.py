@@ -35,6 +35,9 @@ class RankedOut(Out):
     missed: int = Field(description="Not reported to in time (未按时应哨)")
     acted: int
     rated: int
+    called_off: int = Field(
+        description="The ticket ended before it had acted (撤哨): by itself neither late nor answered"
+    )
     in_time: float | None = Field(description="Share reported to in time, by the categories' weights (按时应哨率)")
     reporting_median: float | None = Field(description="Working minutes until it reported (应哨用时中位数)")
     reporting_90: float | None

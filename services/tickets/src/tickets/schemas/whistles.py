@@ -44,4 +44,5 @@ class WhistleOut(Out):
     acted_by: UUID | None
     rated_at: datetime | None
     rating: int | None
+    called_off_at: datetime | None = Field(description="When its ticket ended before it had acted (撤哨)")
     version: int
