@@ -93,8 +93,12 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
         (TicketWithdrawn(**OF, reporter=REPORTER), {}),
         (TicketRated(**OF, reporter=REPORTER, resolved_by=ASSIGNEE, rating=5), {"assignee": "ticket_rated"}),
         (
-            TicketRated(**OF, reporter=REPORTER, resolved_by=ASSIGNEE, rating=1, supervisors=(MANAGER, ASSIGNEE)),
+            TicketRated(**OF, reporter=REPORTER, resolved_by=ASSIGNEE, rating=1, supervisors=(MANAGER,)),
             {"assignee": "ticket_rated", "manager": "ticket_rated_poorly"},
+        ),
+        (
+            TicketRated(**OF, reporter=REPORTER, resolved_by=ASSIGNEE, rating=1, supervisors=(MANAGER, ASSIGNEE)),
+            {"assignee": "ticket_rated_poorly", "manager": "ticket_rated_poorly"},
         ),
         (TicketFolded(**{**BOTH, "ticket": uuid4()}, into=TICKET, folded_by=MANAGER), {"reporter": "ticket_folded"}),
         (

@@ -81,7 +81,7 @@ async def ticket_closed(session: AsyncSession, event: TicketClosed) -> None:
 async def ticket_rated(session: AsyncSession, event: TicketRated) -> None:
     """Tell whoever resolved the ticket how it was rated; and if it is not taken up again, those who answer for it."""
     above = dict.fromkeys(event.supervisors, Kind.TICKET_RATED_POORLY)
-    told = above | {event.resolved_by: Kind.TICKET_RATED}
+    told = {event.resolved_by: Kind.TICKET_RATED} | above  # Who is both has to see to it.
     await notify(session, event, event.ticket, told, rating=event.rating)
 
 

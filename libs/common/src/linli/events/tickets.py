@@ -98,7 +98,8 @@ class TicketRated(Event, type="tickets.rated.v1", aggregate="ticket"):
     """The reporter said how well the matter was settled, from 1 to 5.
 
     Attributes:
-        supervisors: those in office who answer for the matter, when it was settled poorly and is not taken up again.
+        supervisors: those in office who see to it, when it was settled poorly and is not taken up again: above where it
+            lies, if anybody is.
     """
 
     ticket: UUID

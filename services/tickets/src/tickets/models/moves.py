@@ -214,12 +214,12 @@ MOVES: Final[dict[Move, Rule]] = {
         ("rating",),
         lambda ticket: ticket.rating is None and ticket.parent is None and ticket.outcome not in _UNSOLVED,
     ),
-    # Once by itself; the second time it also goes up a level; after that it is only kept.
+    # Once by itself; the second time it also goes up a level; after that it is only kept. How often, the trail says.
     Move.POORLY_RATED: Rule(
         frozenset({State.CLOSED}),
         None,
         NOBODY,
-        only=lambda ticket: ticket.rating is not None and ticket.rating < POOR and ticket.reopened < TAKEN_UP,
+        only=lambda ticket: ticket.rating is not None and ticket.rating < POOR,
         at_work=True,
     ),
     Move.WITHDRAW: Rule(_AT_WORK | {State.WAITING}, State.CLOSED, REPORTER),

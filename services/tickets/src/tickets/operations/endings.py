@@ -23,12 +23,12 @@ from linli.events.tickets import (
 from linli.models import uuid7
 from linli.outbox import publish
 from linli.security import Principal
-from tickets.models.moves import MOVES, POOR, Clock, Move, Outcome, State
-from tickets.models.tickets import Follower, Ticket
+from tickets.models.moves import MOVES, TAKEN_UP, Clock, Move, Outcome, State
+from tickets.models.tickets import Entry, Follower, Ticket
 from tickets.operations.levels import raise_ticket
-from tickets.operations.offices import supervisors_of
+from tickets.operations.offices import supervisors_above, supervisors_of
 from tickets.operations.rules import rules_of
-from tickets.operations.tickets import LATE, enter, find_ticket
+from tickets.operations.tickets import LATE, enter, entries_of, find_ticket
 from tickets.operations.whistles import call_off
 from tickets.sight import widened
 
@@ -183,7 +183,9 @@ async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
         AlreadyRated: 409.
     """
     ticket.rate(caller, rating)
-    taken_up = MOVES[Move.POORLY_RATED].legal(ticket)
+    poor = MOVES[Move.POORLY_RATED].legal(ticket)
+    before = await _taken_up(session, ticket) if poor else 0
+    kept = poor and before == TAKEN_UP
     await enter(session, ticket, Move.RATE, caller.id, note, rating=rating)
     await publish(
         session,
@@ -194,16 +196,21 @@ async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
             reporter=ticket.reporter,
             resolved_by=cast("UUID", ticket.resolved_by),  # a closed ticket has one: ck_ticket_resolved
             rating=rating,
-            supervisors=await supervisors_of(session, ticket) if rating < POOR and not taken_up else (),
+            supervisors=await supervisors_above(session, ticket) if kept else (),
         ),
     )
-    if taken_up:
-        again = ticket.reopened > 0
+    if poor and not kept:
         ticket.reopen(Move.POORLY_RATED, None)
         await _reopened(session, ticket, Move.POORLY_RATED, NOBODY, None)
-        if again and MOVES[Move.ESCALATE].legal(ticket):
+        if before and MOVES[Move.ESCALATE].legal(ticket):
             ticket.move(Move.ESCALATE, None)
             await raise_ticket(session, ticket, NOBODY, None, datetime.now(UTC))
+
+
+async def _taken_up(session: AsyncSession, ticket: Ticket) -> int:
+    """Count how often a poor rating took a ticket up again; `reopened` counts what people did, too."""
+    entries = entries_of(ticket).where(Entry.move == Move.POORLY_RATED.value)
+    return len((await session.scalars(entries.limit(TAKEN_UP))).all())
 
 
 async def withdraw_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None) -> None:

@@ -102,9 +102,29 @@ async def supervisors_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, .
     """
     level: Level | None = Level(ticket.level)
     while level:
-        at_level = _in_office(ticket, {KnownAssignment.SUPERVISING[level]})
-        found = select(KnownAssignment.staff).where(at_level).distinct().order_by(KnownAssignment.staff)
-        if people := tuple(await session.scalars(found.limit(SUPERVISORS))):
+        if people := await _supervisors(session, ticket, level):
             return people
         level = level.below
     return ()
+
+
+async def supervisors_above(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
+    """List who sees to what was answered poorly (督办): in office above it, at the district beside who resolved it.
+
+    The nearest level that has anybody but him; where none has, those who see to it that the ticket goes on.
+    """
+    level: Level | None = Level(ticket.level).above or Level.DISTRICT
+    while level:
+        if people := await _supervisors(session, ticket, level, but=ticket.resolved_by):
+            return people
+        level = level.above
+    return await supervisors_of(session, ticket)
+
+
+async def _supervisors(
+    session: AsyncSession, ticket: Ticket, level: Level, *, but: UUID | None = None
+) -> tuple[UUID, ...]:
+    found = select(KnownAssignment.staff).where(_in_office(ticket, {KnownAssignment.SUPERVISING[level]}))
+    if but is not None:
+        found = found.where(KnownAssignment.staff != but)
+    return tuple(await session.scalars(found.distinct().order_by(KnownAssignment.staff).limit(SUPERVISORS)))
