@@ -73,9 +73,10 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
             {"reporter": "ticket_resolved", "follower": "ticket_followed_resolved"},
         ),
         (
-            TicketReopened(**BOTH, **ABOVE, reopened_by=REPORTER, times=1),
+            TicketReopened(**BOTH, **ABOVE, reopened_by=REPORTER, times=1, followers=(FOLLOWER, REPORTER)),
             {
                 "reporter": "ticket_reopened",
+                "follower": "ticket_followed_reopened",
                 "assignee": "ticket_reopened_to_you",
                 "manager": "ticket_reopened_to_you",
             },

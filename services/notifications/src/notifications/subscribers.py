@@ -120,10 +120,12 @@ async def ticket_returned(session: AsyncSession, event: TicketReturned) -> None:
 
 @subscriptions.on(TicketReopened, since="0.2")
 async def ticket_reopened(session: AsyncSession, event: TicketReopened) -> None:
-    """Tell whoever had the ticket, the managers there, and the reporter that it is open again."""
+    """Tell whoever had the ticket, the managers there, and whoever reported it that it is open again."""
     people = (*event.supervisors, event.assignee)
     back = {person: Kind.TICKET_REOPENED_TO_YOU for person in people if person not in (None, event.reopened_by)}
-    told = {event.reporter: Kind.TICKET_REOPENED} | {person: kind for person, kind in back.items() if person}
+    followers = dict.fromkeys(event.followers, Kind.TICKET_FOLLOWED_REOPENED)
+    reported = followers | {event.reporter: Kind.TICKET_REOPENED}
+    told = reported | {person: kind for person, kind in back.items() if person}
     await notify(session, event, event.ticket, told, times=event.times)
 
 

@@ -158,6 +158,12 @@ TEMPLATES: Final[Mapping[Kind, Words]] = {
         "The report that yours was joined with is closed. If the matter goes on, please report it anew.",
         "您的诉求所并入的工单已结案；如问题仍存在，请重新上报。",
     ),
+    Kind.TICKET_FOLLOWED_REOPENED: Words(
+        "A report like yours was taken up again",
+        "同类诉求已重新办理",
+        "The report that yours was joined with was not settled, and work on it goes on.",
+        "您的诉求所并入的工单尚未解决，已重新进入办理。",
+    ),
     Kind.TICKET_SPLIT: Words(
         "Your report is worked on in parts",
         "诉求已拆分办理",

@@ -175,6 +175,7 @@ class TicketReopened(Event, type="tickets.reopened.v1", aggregate="ticket"):
         supervisors: those in office there who see to it that it goes on.
         reopened_by: all zeros when a poor rating did.
         times: how often it was reopened by now.
+        followers: who reported the same.
     """
 
     ticket: UUID
@@ -184,6 +185,7 @@ class TicketReopened(Event, type="tickets.reopened.v1", aggregate="ticket"):
     supervisors: Supervisors = ()
     reopened_by: UUID
     times: int
+    followers: Followers = ()
 
 
 class TicketWithdrawn(Event, type="tickets.withdrawn.v1", aggregate="ticket"):

@@ -161,6 +161,7 @@ async def _reopened(session: AsyncSession, ticket: Ticket, move: Move, actor: UU
             supervisors=await supervisors_of(session, ticket),
             reopened_by=actor,
             times=ticket.reopened,
+            followers=await _followers_of(session, ticket),
         ),
     )
 
