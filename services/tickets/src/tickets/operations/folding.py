@@ -28,10 +28,10 @@ _NEAR_EAST: Final = 0.0021
 
 
 class NotFoldable(Conflict):
-    """The ticket {into} takes in no others: it is closed, this one itself, or {most} were folded into it already."""
+    """The ticket {into} takes in no others: closed, a part, this one itself, or {most} were folded into it already."""
 
     title_zh = "不能并入该工单"
-    detail_zh = "工单 {into} 不能并入其他工单：已结案、即为本单，或已并入 {most} 件。"
+    detail_zh = "工单 {into} 不能并入其他工单：已结案、为子单、即为本单，或已并入 {most} 件。"
 
 
 def similar_to(  # noqa: PLR0913 what a report says
@@ -103,7 +103,8 @@ async def fold_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
     """
     ticket.close(Move.FOLD, caller, Outcome.DUPLICATE)
     both = ticket.followers + 1 + into.followers
-    if into is ticket or into.state == State.CLOSED or both > FOLLOWERS:
+    # A part ends before the matter does, and its reporter is who split that.
+    if into is ticket or into.parent is not None or into.state == State.CLOSED or both > FOLLOWERS:
         raise NotFoldable(into=str(into.id), most=FOLLOWERS)
     ticket.folded_into = into.id
     ticket.stop(Clock)
