@@ -61,6 +61,10 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
         (TicketAnswered(**BOTH, answered_by=REPORTER), {"assignee": "ticket_answered"}),
         (TicketAnswered(**BOTH, answered_by=ASSIGNEE), {}),
         (
+            TicketAnswered(**OF, reporter=REPORTER, answered_by=REPORTER, asked_by=MANAGER),
+            {"manager": "ticket_answered"},
+        ),
+        (
             TicketEscalated(**BOTH, **ABOVE, level="street", escalated_by=NOBODY, clock="solve"),
             {"reporter": "ticket_escalated", "manager": "ticket_escalated_to_you"},
         ),

@@ -100,8 +100,9 @@ async def ticket_waiting(session: AsyncSession, event: TicketWaiting) -> None:
 
 @subscriptions.on(TicketAnswered, since="0.2")
 async def ticket_answered(session: AsyncSession, event: TicketAnswered) -> None:
-    """Tell whoever has the ticket that he can go on."""
-    await tell(session, event, event.ticket, (event.assignee,), Kind.TICKET_ANSWERED, but=(event.answered_by,))
+    """Tell whoever has the ticket that he can go on, and whoever asked."""
+    people = (event.assignee, event.asked_by)
+    await tell(session, event, event.ticket, people, Kind.TICKET_ANSWERED, but=(event.answered_by,))
 
 
 @subscriptions.on(TicketEscalated, since="0.2")

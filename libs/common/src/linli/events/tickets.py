@@ -119,12 +119,17 @@ class TicketWaiting(Event, type="tickets.waiting.v1", aggregate="ticket"):
 
 
 class TicketAnswered(Event, type="tickets.answered.v1", aggregate="ticket"):
-    """What the reporter was asked for was said, and the clocks go on."""
+    """What the reporter was asked for was said, and the clocks go on.
+
+    Attributes:
+        asked_by: who asked last: that may have been before anybody had the matter.
+    """
 
     ticket: UUID
     reporter: UUID
     assignee: UUID | None = None
     answered_by: UUID
+    asked_by: UUID | None = None
 
 
 class TicketEscalated(Event, type="tickets.escalated.v1", aggregate="ticket"):

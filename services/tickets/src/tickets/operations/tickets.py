@@ -101,6 +101,8 @@ async def answer_for_reporter(session: AsyncSession, caller: Principal, ticket: 
         IllegalMove: 409.
     """
     ticket.move(Move.ANSWER, caller)
+    asked = entries_of(ticket).where(Entry.move == Move.ASK.value).order_by(Entry.sequence.desc()).limit(1)
+    asked_by = await session.scalar(asked.with_only_columns(Entry.actor))
     rules = await rules_of(session, ticket.district)
     due = ticket.go_on(datetime.now(UTC), rules.calendar)
     await enter(session, ticket, Move.ANSWER, caller.id, note)
@@ -115,6 +117,7 @@ async def answer_for_reporter(session: AsyncSession, caller: Principal, ticket: 
             reporter=ticket.reporter,
             assignee=ticket.assignee,
             answered_by=caller.id,
+            asked_by=asked_by,
         ),
     )
 
