@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from services.tickets.tests.conftest import GRID, employ
+from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET, employ
 from services.tickets.tests.test_moves import done, moved, opened, read, told
 
 from linli.testing import Running
@@ -20,6 +20,14 @@ def residents(tickets: Running) -> list[httpx.AsyncClient]:
 @pytest.fixture
 def district(tickets: Running) -> httpx.AsyncClient:
     return tickets.client("district_admin", "310104")
+
+
+@pytest.fixture
+async def public(district: httpx.AsyncClient) -> str:
+    body = {"name": "路灯", "name_en": "Lamps", "visibility": "public"}
+    answer = await district.put("/tickets/v1/categories/lamp", json=body, headers={"If-Match": "*"})
+    assert answer.status_code in {200, 201}, answer.text
+    return "lamp"
 
 
 async def test_followers_are_told_that_it_is_taken_up_again(
@@ -45,3 +53,43 @@ async def test_nothing_is_folded_into_a_part(residents: list[httpx.AsyncClient],
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:linli:problem:not-foldable")
     assert (await read(residents[1], same))["state"] == "open"
     assert (await done(district, same, "fold", into=whole))["folded_into"] == whole
+
+
+async def test_what_becomes_a_case_takes_along_what_was_folded_into_it(
+    tickets: Running, residents: list[httpx.AsyncClient], district: httpx.AsyncClient, public: str
+) -> None:
+    app, manager = tickets.client("app", "310104"), tickets.client("community_manager", COMMUNITY)
+    team = {"name": "调解队", "members": [str(uuid4())]}
+    assert (await district.put(f"/tickets/v1/case-teams/{STREET}/1", json=team)).status_code == 200
+    one, two, three = [
+        await opened(client, unit=unit, category=public)
+        for client, unit in zip(residents, (MICRO, MICRO, SIBLING), strict=False)
+    ]
+    await done(district, three, "fold", into=two)
+    await done(district, two, "fold", into=one)
+    assert [(await app.get(f"/tickets/v1/tickets/{ticket}")).status_code for ticket in (one, two, three)] == [200] * 3
+    assert (await moved(manager, one, "case", grade=1)).status_code == 201
+    for client, ticket in zip(residents, (one, two, three), strict=False):
+        assert (await app.get(f"/tickets/v1/tickets/{ticket}")).status_code == 404
+        assert (await read(client, ticket))["visibility"] == "private"
+    path = "/tickets/open311/v2/requests.json"
+    listed = (await residents[0].get(path, params={"jurisdiction_id": "310104"})).json()
+    assert {one, two, three}.isdisjoint(found["service_request_id"] for found in listed)
+
+
+async def test_what_is_folded_into_what_is_private_is_private(
+    tickets: Running, residents: list[httpx.AsyncClient], district: httpx.AsyncClient, public: str
+) -> None:
+    app = tickets.client("app", "310104")
+    body = {"name": "家事", "name_en": "Family", "visibility": "private"}
+    assert (await district.put("/tickets/v1/categories/family", json=body)).status_code == 201
+    one = await opened(residents[0], category="family")
+    two, three = [await opened(client, category=public) for client in residents[1:3]]
+    await done(district, three, "fold", into=two)
+    folded = await done(district, two, "fold", into=one)
+    assert (folded["visibility"], folded["version"]) == ("private", 3)
+    assert await read(district, two) | {"possible": []} == folded | {"possible": []}
+    assert [(await app.get(f"/tickets/v1/tickets/{ticket}")).status_code for ticket in (two, three)] == [404] * 2
+    # It stays so: it is the same matter.
+    await done(residents[0], one, "withdraw")
+    assert (await read(residents[1], two))["visibility"] == "private"

@@ -20,6 +20,7 @@ from tickets.operations.departments import require_department
 from tickets.operations.intake import Report, take_in
 from tickets.operations.tickets import enter, note_ticket
 from tickets.operations.whistles import call_off
+from tickets.sight import widened
 
 NEAR: Final = 0.0018
 """Degrees of latitude in 200 m."""
@@ -110,6 +111,8 @@ async def fold_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
     ticket.stop(Clock)
     await enter(session, ticket, Move.FOLD, caller.id, note, into=str(into.id))
     await _follow(session, ticket, into)
+    if into.visibility == Visibility.PRIVATE.value:
+        await keep_private(session, into)
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
     await publish(
         session,
@@ -185,12 +188,17 @@ async def split_ticket(
 
 
 async def keep_private(session: AsyncSession, whole: Ticket) -> None:
-    """Show the parts of what is private to nobody else, whatever their own categories say; it is no step of theirs.
+    """Show the parts of what is private, and reports of the same, to nobody else, whatever their own categories say.
+
+    It is no step of theirs.
 
     Args:
         session: an open transaction in which the whole was locked.
         whole: a private ticket.
     """
-    own = update(Ticket).where(Ticket.district == whole.district, Ticket.parent == whole.id)
-    private = own.values(visibility=whole.visibility).execution_options(synchronize_session=False)
-    await session.execute(private)
+    same = select(Follower.folded).where(Follower.district == whole.district, Follower.ticket_id == whole.id)
+    async with widened(session):  # reports of the same may lie elsewhere in the district
+        for theirs in (Ticket.parent == whole.id, Ticket.id.in_(same)):
+            own = update(Ticket).where(Ticket.district == whole.district, theirs)
+            private = own.values(visibility=whole.visibility).execution_options(synchronize_session="fetch")
+            await session.execute(private)
