@@ -107,8 +107,9 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
         ),
         (TicketFolded(**{**BOTH, "ticket": uuid4()}, into=TICKET, folded_by=MANAGER), {"reporter": "ticket_folded"}),
         (
-            TicketUnfolded(**BOTH, **ABOVE, withdrawn=uuid4()),
+            TicketUnfolded(**BOTH, **ABOVE, withdrawn=uuid4(), followers=(FOLLOWER, REPORTER)),
             {
+                "follower": "ticket_followed_replaced",
                 "reporter": "ticket_unfolded",
                 "assignee": "ticket_unfolded_to_you",
                 "manager": "ticket_unfolded_to_you",

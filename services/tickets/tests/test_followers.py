@@ -9,6 +9,7 @@ from services.tickets.tests.test_moves import done, moved, opened, read, told
 
 from linli.testing import Running
 
+UNITS = (MICRO, MICRO, SIBLING, MICRO)
 PARTS = [{"title": "修灯", "description": "更换灯泡"}, {"title": "修路", "description": "填平路面"}]
 
 
@@ -53,6 +54,21 @@ async def test_nothing_is_folded_into_a_part(residents: list[httpx.AsyncClient],
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:linli:problem:not-foldable")
     assert (await read(residents[1], same))["state"] == "open"
     assert (await done(district, same, "fold", into=whole))["folded_into"] == whole
+
+
+async def test_what_others_follow_from_now_on_is_written_and_told(
+    tickets: Running, residents: list[httpx.AsyncClient], district: httpx.AsyncClient
+) -> None:
+    one, two, three, four = [await opened(client, unit=unit) for client, unit in zip(residents, UNITS, strict=True)]
+    await done(district, four, "fold", into=three)
+    await done(district, two, "fold", into=one)
+    await done(district, three, "fold", into=one)
+    await done(residents[0], one, "withdraw")
+    stands = [await read(client, ticket) for client, ticket in zip(residents, (one, two, three, four), strict=True)]
+    assert [ticket["folded_into"] for ticket in stands] == [None, None, two, three]
+    assert [ticket["version"] for ticket in stands[2:]] == [2 + 1, 2], "it is no step of theirs"
+    (event,) = await told(tickets, two, "unfolded")
+    assert event["followers"] == sorted(ticket["reporter"] for ticket in stands[2:])
 
 
 async def test_what_becomes_a_case_takes_along_what_was_folded_into_it(

@@ -40,6 +40,7 @@ class Kind(StrEnum):
     TICKET_FOLLOWED_RESOLVED = "ticket_followed_resolved"
     TICKET_FOLLOWED_ENDED = "ticket_followed_ended"
     TICKET_FOLLOWED_REOPENED = "ticket_followed_reopened"
+    TICKET_FOLLOWED_REPLACED = "ticket_followed_replaced"
     TICKET_SPLIT = "ticket_split"
     TICKET_NOTED = "ticket_noted"
     TICKET_RATED = "ticket_rated"

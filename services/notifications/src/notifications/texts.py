@@ -164,6 +164,12 @@ TEMPLATES: Final[Mapping[Kind, Words]] = {
         "The report that yours was joined with was not settled, and work on it goes on.",
         "您的诉求所并入的工单尚未解决，已重新进入办理。",
     ),
+    Kind.TICKET_FOLLOWED_REPLACED: Words(
+        "Your report goes on with another of the same",
+        "诉求已转入另一同类工单",
+        "The report that yours was joined with was taken back. You are told how another of the same goes on.",
+        "您的诉求所并入的工单已由其诉求人撤回，您的诉求已转入另一相同诉求的工单，办理进展将继续告知您。",
+    ),
     Kind.TICKET_SPLIT: Words(
         "Your report is worked on in parts",
         "诉求已拆分办理",

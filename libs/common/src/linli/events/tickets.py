@@ -223,7 +223,8 @@ class TicketUnfolded(Event, type="tickets.unfolded.v1", aggregate="ticket"):
         assignee: who has it.
         handler: the unit that answers for it.
         supervisors: those in office there who see to it that the matter goes on.
-        withdrawn: the one that it was folded into; who else followed that follows this from now on.
+        withdrawn: the one that it was folded into.
+        followers: who else followed that, and follows this from now on.
     """
 
     ticket: UUID
@@ -232,6 +233,7 @@ class TicketUnfolded(Event, type="tickets.unfolded.v1", aggregate="ticket"):
     handler: UnitCode
     supervisors: Supervisors = ()
     withdrawn: UUID
+    followers: Followers = ()
 
 
 class TicketSplit(Event, type="tickets.split.v1", aggregate="ticket"):

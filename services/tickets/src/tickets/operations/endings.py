@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -266,6 +266,12 @@ async def _unfold(session: AsyncSession, withdrawn: Ticket, first: UUID, others:
         rows = [{**whose, "id": uuid7(), "follower": one.follower, "folded": one.folded} for one in others]
         if rows:  # Some followed it before it was folded itself.
             await session.execute(insert(Follower).values(rows).on_conflict_do_nothing())
+            theirs = update(Ticket).where(
+                Ticket.district == ticket.district,
+                Ticket.id.in_([one.folded for one in others]),
+                Ticket.folded_into == withdrawn.id,  # Others were folded into one of these before.
+            )
+            await session.execute(theirs.values(folded_into=ticket.id))
         facts = {"assignee": str(ticket.assignee)} if ticket.assignee else {}
         await enter(session, ticket, Move.UNFOLD, NOBODY, None, withdrawn=str(withdrawn.id), **facts)
         await timers.set(session, aggregate=ticket.id, unit=ticket.unit, due=due)
@@ -280,9 +286,14 @@ async def _unfold(session: AsyncSession, withdrawn: Ticket, first: UUID, others:
                 handler=ticket.handler,
                 supervisors=await supervisors_of(session, ticket),
                 withdrawn=withdrawn.id,
+                followers=_people(others),
             ),
         )
 
 
 async def _followers_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
-    return tuple(sorted({one.follower for one in await _reports_of_the_same(session, ticket)}))
+    return _people(await _reports_of_the_same(session, ticket))
+
+
+def _people(reports: Sequence[Follower]) -> tuple[UUID, ...]:
+    return tuple(sorted({one.follower for one in reports}))
