@@ -16,8 +16,8 @@ from linli.security import Caller, Principal, require
 from linli.service import KeyedTransaction, Router
 from linli.units import UnitCode, short
 from tickets.api.tickets import answer
-from tickets.models.moves import Outcome
-from tickets.models.tickets import Ticket
+from tickets.models.moves import Level, Outcome
+from tickets.models.tickets import Ticket, handler_of
 from tickets.operations import endings, folding, levels, offices
 from tickets.operations import tickets as operations
 from tickets.operations.rules import hold_rules
@@ -60,7 +60,8 @@ async def list_similar(
 ) -> Paged[TicketAlike]:
     """List what may have been reported already (疑似重复), newest first: the same subject, within 200 m, or that unit.
 
-    For whoever is about to open a ticket: residents find their own, and those of public categories.
+    For whoever is about to open a ticket: residents find their own, and those of public categories in the community. Of
+    what the caller does not see otherwise it says no more than Open311 does: no words, and no place but the community.
     """
     if not caller.scope.lo <= unit <= caller.scope.hi:
         raise OutsideScope(unit=short(unit))
@@ -75,7 +76,16 @@ async def list_similar(
         request=request,
         response=response,
     )
-    return Paged(items=[TicketAlike.model_validate(row) for row in rows], next=following)
+    whole = await folding.seen_of(session, caller, rows)
+    return Paged(items=[_alike(row, whole=row.id in whole) for row in rows], next=following)
+
+
+def _alike(ticket: Ticket, *, whole: bool) -> TicketAlike:
+    found = TicketAlike.model_validate(ticket)
+    if whole:
+        return found
+    withheld = dict.fromkeys(("title", "latitude", "longitude"))
+    return found.model_copy(update={"unit": handler_of(ticket.unit, Level.COMMUNITY), **withheld})
 
 
 _HALF_A_PLACE: Final = {

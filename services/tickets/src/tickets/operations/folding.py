@@ -14,8 +14,8 @@ from linli.outbox import publish
 from linli.problems import Conflict, NotFound
 from linli.security import Principal
 from tickets.models.categories import Visibility
-from tickets.models.moves import Clock, Move, Outcome, State
-from tickets.models.tickets import Follower, Ticket
+from tickets.models.moves import Clock, Level, Move, Outcome, State
+from tickets.models.tickets import Follower, Source, Ticket, handler_of
 from tickets.operations.departments import require_department
 from tickets.operations.intake import Report, take_in
 from tickets.operations.tickets import enter, note_ticket
@@ -46,7 +46,8 @@ def similar_to(  # noqa: PLR0913 what a report says
 ) -> Select[tuple[Ticket]]:
     """Select tickets that are not closed and may be about the same: the same subject, or near by, or in that unit.
 
-    Of what the caller may not see otherwise, those that are public are among them.
+    Of what the caller may not see otherwise, those that are public are among them. Where exactly those are, and whom
+    they are about, nobody finds out by asking: all of the community may be about the same.
     """
     alike: list[ColumnElement[bool]] = []
     if subject is not None:
@@ -61,18 +62,35 @@ def similar_to(  # noqa: PLR0913 what a report says
     if not alike:
         alike.append(Ticket.unit.between(*units.span(unit)))
     about = [] if category is None else [Ticket.category == category]
+    in_community = Ticket.unit.between(*units.span(handler_of(unit, Level.COMMUNITY)))
     return select(Ticket).where(
         Ticket.unit.between(*units.span(units.district(unit) * 10**12)),
         Ticket.closed_at.is_(None),
         Ticket.parent.is_(None),
-        or_(Ticket.visibility == Visibility.PUBLIC.value, _sees(caller)),
-        or_(*alike),
+        or_(and_(_sees(caller), or_(*alike)), and_(_PUBLIC, ~_sees(caller), in_community)),
         *about,
     )
 
 
+async def seen_of(session: AsyncSession, caller: Principal, tickets: Sequence[Ticket]) -> set[UUID]:
+    """Tell which of some tickets, by their ids, are shown to a caller whole; the others as Open311 would show them."""
+    ids = [ticket.id for ticket in tickets]
+    which = select(Ticket.id).where(Ticket.district == caller.district, Ticket.id.in_(ids), _sees(caller))
+    return set(await session.scalars(which))
+
+
+_PUBLIC: Final = Ticket.visibility == Visibility.PUBLIC.value
+
+
 def _sees(caller: Principal) -> ColumnElement[bool]:
+    """Say what a caller may see of a district: what is his, and what was said to everybody."""
+    return or_(_own(caller), and_(_PUBLIC, Ticket.source == Source.OPEN311.value))
+
+
+def _own(caller: Principal) -> ColumnElement[bool]:
     scope = caller.scope
+    if scope.app:
+        return and_(Ticket.unit.between(scope.lo, scope.hi), Ticket.visibility != Visibility.PRIVATE.value)
     if scope.role == "linli_person":
         return Ticket.reporter == caller.id
     if scope.role == "linli_worker":

@@ -151,11 +151,14 @@ class TicketSeen(TicketOut):
 
 
 class TicketAlike(Out):
-    """A ticket that may be about the same; nothing of it says who reported it."""
+    """A ticket that may be about the same; nothing of it says who reported it.
+
+    Of what the caller does not see otherwise it says no more than Open311 does.
+    """
 
     id: UUID
-    unit: UnitCode
-    title: str
+    unit: UnitCode = Field(description="Its community alone, of what the caller does not see otherwise (社区)")
+    title: str | None
     category: str
     state: State
     latitude: float | None
