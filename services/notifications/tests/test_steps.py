@@ -12,6 +12,7 @@ from linli.events import Event
 from linli.events.files import FileChanged
 from linli.events.tickets import (
     TicketAnswered,
+    TicketAssigned,
     TicketClosed,
     TicketEscalated,
     TicketFolded,
@@ -53,6 +54,18 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
     ("event", "told"),
     [
         (TicketOpened(**OF, reporter=MANAGER, category="other", parent=uuid4()), {}),
+        (
+            TicketAssigned(**OF, reporter=MANAGER, assignee=ASSIGNEE, assigned_by=MANAGER, parent=uuid4()),
+            {"assignee": "ticket_assigned_to_you"},
+        ),
+        (TicketResolved(**OF, reporter=MANAGER, resolved_by=ASSIGNEE, parent=uuid4()), {}),
+        (TicketClosed(**OF, reporter=MANAGER, closed_by=NOBODY, outcome="fixed", parent=uuid4()), {}),
+        (
+            TicketEscalated(
+                **OF, **ABOVE, reporter=REPORTER, level="street", escalated_by=NOBODY, clock="solve", parent=uuid4()
+            ),
+            {"manager": "ticket_escalated_to_you"},
+        ),
         (
             TicketOverdue(**BOTH, clock="street", due_at=AT, supervisors=(MANAGER,)),
             {"manager": "ticket_street_overdue", "assignee": "ticket_street_overdue"},

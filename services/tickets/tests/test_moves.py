@@ -419,6 +419,8 @@ async def test_a_ticket_split_into_parts_is_resolved_with_the_last(tickets: Runn
     assert (whole["state"], whole["resolved_by"]) == ("resolved", str(people.worker))
     assert [entry["move"] for entry in await trail(people.resident, ticket)] == ["open", "split", "parts_done"]
     assert (await done(people.resident, ticket, "close"))["outcome"] == "fixed"
+    for what in ("assigned", "resolved", "closed"):  # so that nobody is asked about a part
+        assert [event["parent"] for event in await told(tickets, made[0]["id"], what)] == [ticket]
     listed = await people.community.get("/tickets/v1/tickets", params={"parent": ticket})
     assert {part["id"] for part in listed.json()["items"]} == {part["id"] for part in made}
 

@@ -1,5 +1,7 @@
 """What notifications hears from others, and who is told of it."""
 
+from uuid import UUID
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli.events.bookings import BookingCancelled, SeatBooked
@@ -48,23 +50,28 @@ _OVERDUE = {
 
 @subscriptions.on(TicketOpened)
 async def ticket_opened(session: AsyncSession, event: TicketOpened) -> None:
-    """Tell the reporter that the report has arrived; who splits a ticket into parts knows."""
-    if event.parent is None:
-        await notify(session, event, event.ticket, {event.reporter: Kind.TICKET_OPENED})
+    """Tell the reporter that the report has arrived."""
+    await notify(session, event, event.ticket, _report(event.reporter, event.parent, Kind.TICKET_OPENED))
+
+
+def _report(reporter: UUID, parent: UUID | None, kind: Kind) -> dict[UUID, Kind]:
+    """Tell a reporter how his report goes on; a part is nobody's report, but the work of whoever split the whole."""
+    return {reporter: kind} if parent is None else {}
 
 
 @subscriptions.on(TicketAssigned)
 async def ticket_assigned(session: AsyncSession, event: TicketAssigned) -> None:
     """Tell the reporter that somebody answers, and that one that it is him; who is both is told what he has to do."""
-    recipients = {event.reporter: Kind.TICKET_ASSIGNED, event.assignee: Kind.TICKET_ASSIGNED_TO_YOU}
-    await notify(session, event, event.ticket, recipients)
+    told = _report(event.reporter, event.parent, Kind.TICKET_ASSIGNED) | {event.assignee: Kind.TICKET_ASSIGNED_TO_YOU}
+    await notify(session, event, event.ticket, told)
 
 
 @subscriptions.on(TicketResolved)
 async def ticket_resolved(session: AsyncSession, event: TicketResolved) -> None:
     """Tell the reporter that the matter is said to be settled, and until when to say whether it is."""
     by = {"confirm_by_at": event.confirm_by.isoformat()} if event.confirm_by else {}
-    await notify(session, event, event.ticket, {event.reporter: Kind.TICKET_RESOLVED}, **by)
+    told = _report(event.reporter, event.parent, Kind.TICKET_RESOLVED)
+    await notify(session, event, event.ticket, told, **by)
     await tell(session, event, event.ticket, event.followers, Kind.TICKET_FOLLOWED_RESOLVED, but=(event.reporter,))
 
 
@@ -73,7 +80,7 @@ async def ticket_closed(session: AsyncSession, event: TicketClosed) -> None:
     """Tell the reporter that the ticket is closed, as what, and can be rated."""
     kinds = {"not_fixed": Kind.TICKET_CLOSED_NOT_FIXED, "no_answer": Kind.TICKET_CLOSED_UNANSWERED}
     kind = kinds.get(event.outcome or "", Kind.TICKET_CLOSED)
-    await notify(session, event, event.ticket, {event.reporter: kind})
+    await notify(session, event, event.ticket, _report(event.reporter, event.parent, kind))
     await tell(session, event, event.ticket, event.followers, Kind.TICKET_FOLLOWED_ENDED, but=(event.reporter,))
 
 
@@ -109,7 +116,8 @@ async def ticket_answered(session: AsyncSession, event: TicketAnswered) -> None:
 async def ticket_escalated(session: AsyncSession, event: TicketEscalated) -> None:
     """Tell those above that the ticket is theirs now, and the reporter that it was raised."""
     above = {person: Kind.TICKET_ESCALATED_TO_YOU for person in event.supervisors if person != event.escalated_by}
-    await notify(session, event, event.ticket, {event.reporter: Kind.TICKET_ESCALATED, **above})
+    reported = _report(event.reporter, event.parent, Kind.TICKET_ESCALATED)
+    await notify(session, event, event.ticket, reported | above)
 
 
 @subscriptions.on(TicketReturned, since="0.2")

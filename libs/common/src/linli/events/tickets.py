@@ -34,12 +34,17 @@ class TicketOpened(Event, type="tickets.opened.v1", aggregate="ticket"):
 
 
 class TicketAssigned(Event, type="tickets.assigned.v1", aggregate="ticket"):
-    """The matter was given to somebody."""
+    """The matter was given to somebody.
+
+    Attributes:
+        parent: the ticket that this one is a part of.
+    """
 
     ticket: UUID
     reporter: UUID
     assignee: UUID
     assigned_by: UUID
+    parent: UUID | None = None
 
 
 class TicketOverdue(Event, type="tickets.overdue.v1", aggregate="ticket"):
@@ -65,6 +70,7 @@ class TicketResolved(Event, type="tickets.resolved.v1", aggregate="ticket"):
     Attributes:
         followers: who reported the same.
         confirm_by: until when the reporter may say that it is not.
+        parent: the ticket that this one is a part of.
     """
 
     ticket: UUID
@@ -73,6 +79,7 @@ class TicketResolved(Event, type="tickets.resolved.v1", aggregate="ticket"):
     resolved_by: UUID
     followers: Followers = ()
     confirm_by: AwareDatetime | None = None
+    parent: UUID | None = None
 
 
 class TicketClosed(Event, type="tickets.closed.v1", aggregate="ticket"):
@@ -83,6 +90,7 @@ class TicketClosed(Event, type="tickets.closed.v1", aggregate="ticket"):
         outcome: `fixed`, `not_fixed` or `no_answer`.
         confirmed: whether the outcome is the reporter's own word.
         followers: who reported the same.
+        parent: the ticket that this one is a part of.
     """
 
     ticket: UUID
@@ -92,6 +100,7 @@ class TicketClosed(Event, type="tickets.closed.v1", aggregate="ticket"):
     outcome: Code | None = None
     confirmed: bool | None = None
     followers: Followers = ()
+    parent: UUID | None = None
 
 
 class TicketRated(Event, type="tickets.rated.v1", aggregate="ticket"):
@@ -141,6 +150,7 @@ class TicketEscalated(Event, type="tickets.escalated.v1", aggregate="ticket"):
         supervisors: those in office there who see to it that it goes on.
         escalated_by: all zeros when a clock ran out, or a poor rating raised it.
         clock: the one that ran out.
+        parent: the ticket that this one is a part of.
     """
 
     ticket: UUID
@@ -151,6 +161,7 @@ class TicketEscalated(Event, type="tickets.escalated.v1", aggregate="ticket"):
     supervisors: Supervisors = ()
     escalated_by: UUID
     clock: Code | None = None
+    parent: UUID | None = None
 
 
 class TicketReturned(Event, type="tickets.returned.v1", aggregate="ticket"):

@@ -70,6 +70,7 @@ async def _resolved(session: AsyncSession, ticket: Ticket, move: Move, actor: UU
             resolved_by=cast("UUID", ticket.resolved_by),
             followers=await _followers_of(session, ticket),
             confirm_by=due,
+            parent=ticket.parent,
         ),
     )
 
@@ -112,6 +113,7 @@ async def _close(
             outcome=outcome.value,
             confirmed=ticket.confirmed,
             followers=await _followers_of(session, ticket),
+            parent=ticket.parent,
         ),
     )
     await call_off(session, ticket)

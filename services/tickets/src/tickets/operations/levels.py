@@ -96,6 +96,7 @@ async def raise_ticket(  # noqa: PLR0913 these facts are told
             supervisors=await supervisors_of(session, ticket),
             escalated_by=actor,
             clock=clock.value if clock else None,
+            parent=ticket.parent,
         ),
     )
 

@@ -53,6 +53,7 @@ async def assign_ticket(
             reporter=ticket.reporter,
             assignee=assignee,
             assigned_by=caller.id,
+            parent=ticket.parent,
         ),
     )
 
