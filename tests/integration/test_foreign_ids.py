@@ -146,10 +146,10 @@ async def fill(platform: Platform, district: str, street: str) -> None:
             course = {"title": "书法", "seats": 5, **times}
             session = await made(admin, f"/bookings/v1/centres/{centre}/sessions", course)
             await made(resident, f"/bookings/v1/sessions/{session}/bookings", {})
-            await neighbourly(admin, resident, unit)
+            await neighbourly(admin, resident, unit, answers)
 
 
-async def neighbourly(admin: httpx.AsyncClient, resident: httpx.AsyncClient, unit: str) -> None:
+async def neighbourly(admin: httpx.AsyncClient, resident: httpx.AsyncClient, unit: str, worker: str) -> None:
     """Make a wish, an errand, a project and a case."""
     said = {"unit": unit, "title": "邻区事项", "description": "不应被他处改动"}
     await made(resident, "/tickets/v1/wishes", said)
@@ -159,19 +159,19 @@ async def neighbourly(admin: httpx.AsyncClient, resident: httpx.AsyncClient, uni
     resource = await made(admin, "/tickets/v1/resources", {**said, "kind": "care"})
     match = {"resource": resource, "steps": [{"title": "启动"}]}
     await admin.post(f"/tickets/v1/needs/{need}/match", json=match, headers={"If-Match": "*"})
-    team = {"name": "调解队", "members": [str(uuid4())]}
-    await admin.put(f"/tickets/v1/case-teams/{unit}/1", json=team, headers={"If-Match": "*"})
+    team = {"name": "调解队", "members": [worker]}
+    await made(admin, f"/tickets/v1/case-teams/{unit}/1", team, method="PUT")
     await made(admin, "/tickets/v1/cases", {"unit": unit, "grade": 1, "summary": "邻里争执"})
 
 
-async def made(client: httpx.AsyncClient, path: str, body: Mapping[str, object]) -> str:
-    """Make something, as soon as the service has heard of the unit."""
-    answer = await client.post(path, json=body)
+async def made(client: httpx.AsyncClient, path: str, body: Mapping[str, object], method: str = "POST") -> str:
+    """Make something, as soon as the service has heard of the unit, and of who is in office."""
+    answer = await client.request(method, path, json=body)
     for _ in range(75):
         if answer.status_code != 422:
             break
         await asyncio.sleep(0.2)
-        answer = await client.post(path, json=body)
+        answer = await client.request(method, path, json=body)
     return str(answer.raise_for_status().json()["id"])
 
 

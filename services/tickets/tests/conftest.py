@@ -30,9 +30,9 @@ async def tickets(stage: Stage, folder: Path) -> AsyncIterator[Running]:
         yield running
 
 
-async def employ(tickets: Running, role: str, unit: str) -> UUID:
+async def employ(tickets: Running, role: str, unit: str, staff: UUID | None = None) -> UUID:
     """Put somebody into office, as the directory's event would."""
-    staff = uuid4()
+    staff = staff or uuid4()
     code = units.parse(unit)
     await tickets.database.execute(
         "INSERT INTO known_assignment (district, id, unit, staff, role, active, sequence)"

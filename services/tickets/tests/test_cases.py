@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, STREET
+from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET, employ
 from sqlalchemy import text
 
 from linli import clockwork, units
@@ -40,7 +40,9 @@ def wait(monkeypatch: pytest.MonkeyPatch) -> Wait:
 
 
 async def team(tickets: Running, unit: str, grade: int, *members: UUID) -> dict[str, Any]:
-    """Name who takes a grade's cases in a unit."""
+    """Name who takes a grade's cases in a unit, all of them in office."""
+    for member in members:
+        await employ(tickets, "volunteer", "310104", member)
     admin = tickets.client("district_admin", "310104")
     body = {"name": "调解队", "members": [str(member) for member in members]}
     answer = await admin.put(f"/tickets/v1/case-teams/{unit}/{grade}", json=body, headers={"If-Match": "*"})
@@ -437,7 +439,7 @@ async def test_a_corrected_calendar_moves_when_a_follow_up_is_overdue_though_its
 
 
 async def test_a_team_is_named_by_street_or_district_and_its_first_naming_needs_no_etag(tickets: Running) -> None:
-    body = {"name": "街道调解队", "members": [str(uuid4())]}
+    body = {"name": "街道调解队", "members": [str(await employ(tickets, "grid_worker", SIBLING))]}
     street = tickets.client("street_admin", "310104004")
     path = "/tickets/v1/case-teams/310104004/3"
     assert (await tickets.client("community_manager", COMMUNITY).put(path, json=body)).status_code == 403

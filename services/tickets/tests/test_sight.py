@@ -245,7 +245,7 @@ async def test_what_is_private_does_not_come_out_by_being_split(tickets: Running
 
 async def test_what_becomes_a_case_takes_its_parts_along(tickets: Running) -> None:
     manager, staff = tickets.client("community_manager", COMMUNITY), await employ(tickets, "grid_worker", GRID)
-    team = {"name": "调解队", "members": [str(uuid4())]}
+    team = {"name": "调解队", "members": [str(staff)]}
     street = tickets.client("street_admin", STREET)
     assert (await street.put(f"/tickets/v1/case-teams/{COMMUNITY}/1", json=team)).status_code == 200
     whole = await opened(tickets, "other")

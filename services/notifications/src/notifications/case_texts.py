@@ -43,6 +43,12 @@ CASES: Final[Mapping[Kind, Words]] = {
         "A case of your team was closed. It can still be followed up.",
         "您所在团队的一个个案已结案，仍可安排回访。",
     ),
+    Kind.CASE_TEAM_EMPTIED: Words(
+        "A case team has nobody left",
+        "调解团队已无成员",
+        "The last member of a case team left office. Please name others: until then nobody sees its cases.",
+        "一个调解团队的最后一名成员已离岗，请重新设置成员；在此之前其个案无人可见。",
+    ),
     Kind.ERRAND_OPENED: Words(
         "Somebody goes an errand for you",
         "您的事项已受理代办",

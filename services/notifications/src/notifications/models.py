@@ -57,6 +57,7 @@ class Kind(StrEnum):
     CASE_FOLLOW_UP_DUE = "case_follow_up_due"
     CASE_FOLLOW_UP_OVERDUE = "case_follow_up_overdue"
     CASE_CLOSED = "case_closed"
+    CASE_TEAM_EMPTIED = "case_team_emptied"
     ERRAND_OPENED = "errand_opened"
     ERRAND_PAPERS_ASKED = "errand_papers_asked"
     ERRAND_PAPER_HANDED = "errand_paper_handed"

@@ -9,7 +9,7 @@ from linli import units
 from linli.events.directory import AssignmentChanged
 from linli.inbox import Subscriptions
 from tickets.models.offices import KnownAssignment
-from tickets.operations import departments, figures
+from tickets.operations import case_teams, departments, figures
 
 subscriptions = Subscriptions("tickets", known_units=True)
 
@@ -33,13 +33,12 @@ async def keep_assignments(session: AsyncSession, events: Sequence[AssignmentCha
         ]
     )
     changed = {name: statement.excluded[name] for name in ("unit", "staff", "role", "active", "sequence")}
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["district", "id"],
-            set_=changed,
-            where=KnownAssignment.sequence < statement.excluded.sequence,
-        )
+    kept = statement.on_conflict_do_update(
+        index_elements=["district", "id"], set_=changed, where=KnownAssignment.sequence < statement.excluded.sequence
     )
+    await session.execute(kept)
     await figures.begin_figures(session, events[0].district * 10**12)
     if left := {event.staff for event in newest.values() if event.role == departments.STAFF}:
         await departments.leave(session, events[0].district, left)
+    if any(not event.active for event in newest.values()):
+        await case_teams.leave(session, events[0].district)

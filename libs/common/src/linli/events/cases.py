@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from linli.events import Code, Event
+from linli.events.tickets import Supervisors
 
 MEMBERS: Final = 30
 """How many a team may have at the most."""
@@ -56,6 +57,17 @@ class CaseClosed(Event, type="tickets.case_closed.v1", aggregate="case"):
 
     case: UUID
     members: Members
+
+
+class CaseTeamEmptied(Event, type="tickets.case_team_emptied.v1", aggregate="team"):
+    """Nobody is left on a team, as its last member left office; who sees its cases must be said anew.
+
+    Attributes:
+        supervisors: those in office who say who is on it.
+    """
+
+    team: UUID
+    supervisors: Supervisors
 
 
 class ErrandOpened(Event, type="tickets.errand_opened.v1", aggregate="errand"):

@@ -78,12 +78,12 @@ async def _answers_for(session: AsyncSession, ticket: Ticket, staff: UUID, calle
     return bool(await fetch(session, _ANSWERS_FOR, *values))
 
 
-def _in_office(ticket: Ticket, roles: AbstractSet[str]) -> ColumnElement[bool]:
+def _in_office(unit: int, roles: AbstractSet[str]) -> ColumnElement[bool]:
     return and_(
-        KnownAssignment.district == ticket.district,
+        KnownAssignment.district == units.district(unit),
         KnownAssignment.active,
         KnownAssignment.role.in_(roles),
-        KnownAssignment.unit.in_(_above(ticket.unit)),
+        KnownAssignment.unit.in_(_above(unit)),
     )
 
 
@@ -103,7 +103,7 @@ async def supervisors_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, .
     """
     level: Level | None = Level(ticket.level)
     while level:
-        if people := await _supervisors(session, ticket, level):
+        if people := await in_office(session, ticket.unit, {KnownAssignment.SUPERVISING[level]}):
             return people
         level = level.below
     return ()
@@ -116,16 +116,18 @@ async def supervisors_above(session: AsyncSession, ticket: Ticket) -> tuple[UUID
     """
     level: Level | None = Level(ticket.level).above or Level.DISTRICT
     while level:
-        if people := await _supervisors(session, ticket, level, but=ticket.resolved_by):
+        roles = {KnownAssignment.SUPERVISING[level]}
+        if people := await in_office(session, ticket.unit, roles, but=ticket.resolved_by):
             return people
         level = level.above
     return await supervisors_of(session, ticket)
 
 
-async def _supervisors(
-    session: AsyncSession, ticket: Ticket, level: Level, *, but: UUID | None = None
+async def in_office(
+    session: AsyncSession, unit: int, roles: AbstractSet[str], *, but: UUID | None = None
 ) -> tuple[UUID, ...]:
-    found = select(KnownAssignment.staff).where(_in_office(ticket, {KnownAssignment.SUPERVISING[level]}))
+    """List who has one of some roles at a unit or above it: as many as are told at the most."""
+    found = select(KnownAssignment.staff).where(_in_office(unit, roles))
     if but is not None:
         found = found.where(KnownAssignment.staff != but)
     return tuple(await session.scalars(found.distinct().order_by(KnownAssignment.staff).limit(SUPERVISORS)))
