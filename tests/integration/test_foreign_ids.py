@@ -166,12 +166,12 @@ async def neighbourly(admin: httpx.AsyncClient, resident: httpx.AsyncClient, uni
 
 async def made(client: httpx.AsyncClient, path: str, body: Mapping[str, object], method: str = "POST") -> str:
     """Make something, as soon as the service has heard of the unit, and of who is in office."""
-    answer = await client.request(method, path, json=body)
+    answer = await client.request(method, path, json=body, headers={"If-Match": "*"})
     for _ in range(75):
         if answer.status_code != 422:
             break
         await asyncio.sleep(0.2)
-        answer = await client.request(method, path, json=body)
+        answer = await client.request(method, path, json=body, headers={"If-Match": "*"})
     return str(answer.raise_for_status().json()["id"])
 
 

@@ -13,6 +13,7 @@ from linli.events.files import FileChanged
 from linli.events.tickets import (
     TicketAnswered,
     TicketAssigned,
+    TicketAssigneeLeft,
     TicketClosed,
     TicketEscalated,
     TicketFolded,
@@ -70,6 +71,7 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
             TicketOverdue(**BOTH, clock="street", due_at=AT, supervisors=(MANAGER,)),
             {"manager": "ticket_street_overdue", "assignee": "ticket_street_overdue"},
         ),
+        (TicketAssigneeLeft(**BOTH, supervisors=(MANAGER,)), {"manager": "ticket_assignee_left"}),
         (TicketWaiting(**BOTH, asked_by=ASSIGNEE), {"reporter": "ticket_asked"}),
         (TicketAnswered(**BOTH, answered_by=REPORTER), {"assignee": "ticket_answered"}),
         (TicketAnswered(**BOTH, answered_by=ASSIGNEE), {}),

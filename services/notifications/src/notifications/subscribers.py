@@ -10,6 +10,7 @@ from linli.events.points import PointsAwarded
 from linli.events.tickets import (
     TicketAnswered,
     TicketAssigned,
+    TicketAssigneeLeft,
     TicketClosed,
     TicketEscalated,
     TicketFolded,
@@ -90,6 +91,12 @@ async def ticket_rated(session: AsyncSession, event: TicketRated) -> None:
     above = dict.fromkeys(event.supervisors, Kind.TICKET_RATED_POORLY)
     told = {event.resolved_by: Kind.TICKET_RATED} | above  # Who is both has to see to it.
     await notify(session, event, event.ticket, told, rating=event.rating)
+
+
+@subscriptions.on(TicketAssigneeLeft, since="0.2")
+async def ticket_assignee_left(session: AsyncSession, event: TicketAssigneeLeft) -> None:
+    """Tell those who can give the ticket to somebody else."""
+    await tell(session, event, event.ticket, event.supervisors, Kind.TICKET_ASSIGNEE_LEFT)
 
 
 @subscriptions.on(TicketOverdue, since="0.2")

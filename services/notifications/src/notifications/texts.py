@@ -32,6 +32,12 @@ TEMPLATES: Final[Mapping[Kind, Words]] = {
         "You answer for this ticket now. Please see to it and report the result.",
         "该工单已派给您，请及时处理并反馈结果。",
     ),
+    Kind.TICKET_ASSIGNEE_LEFT: Words(
+        "Whoever had a ticket left office",
+        "工单受派人已离岗",
+        "This ticket is still with somebody who left office. Please give it to somebody else.",
+        "该工单的受派人已离岗，请改派他人办理。",
+    ),
     Kind.TICKET_ANSWER_OVERDUE: Words(
         "A ticket is not assigned in time",
         "工单接单超时",

@@ -9,7 +9,7 @@ from linli import units
 from linli.events.directory import AssignmentChanged
 from linli.inbox import Subscriptions
 from tickets.models.offices import KnownAssignment
-from tickets.operations import case_teams, departments, figures
+from tickets.operations import case_teams, departments, figures, offices
 
 subscriptions = Subscriptions("tickets", known_units=True)
 
@@ -36,9 +36,12 @@ async def keep_assignments(session: AsyncSession, events: Sequence[AssignmentCha
     kept = statement.on_conflict_do_update(
         index_elements=["district", "id"], set_=changed, where=KnownAssignment.sequence < statement.excluded.sequence
     )
-    await session.execute(kept)
+    new = await session.execute(kept.returning(KnownAssignment.staff, KnownAssignment.unit, KnownAssignment.active))
+    ended = [(staff, unit) for staff, unit, active in new.all() if not active]
     await figures.begin_figures(session, events[0].district * 10**12)
     if left := {event.staff for event in newest.values() if event.role == departments.STAFF}:
         await departments.leave(session, events[0].district, left)
-    if any(not event.active for event in newest.values()):
+    for staff, unit in ended:
+        await offices.leave(session, staff, unit)
+    if ended:
         await case_teams.leave(session, events[0].district)

@@ -47,6 +47,20 @@ class TicketAssigned(Event, type="tickets.assigned.v1", aggregate="ticket"):
     parent: UUID | None = None
 
 
+class TicketAssigneeLeft(Event, type="tickets.assignee_left.v1", aggregate="ticket"):
+    """Whoever the matter was given to left office, before he was done with it (受派人离岗).
+
+    Attributes:
+        assignee: who left; the matter is still with him.
+        supervisors: those in office who see to it that it goes on (负责人).
+    """
+
+    ticket: UUID
+    reporter: UUID
+    assignee: UUID
+    supervisors: Supervisors = ()
+
+
 class TicketOverdue(Event, type="tickets.overdue.v1", aggregate="ticket"):
     """One of the ticket's clocks has run out, and what it is for was still to be done.
 

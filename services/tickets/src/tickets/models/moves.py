@@ -64,6 +64,7 @@ class Move(StrEnum):
 
     OPEN = "open"
     ASSIGN = "assign"
+    ASSIGNEE_LEFT = "assignee_left"
     ASK = "ask"
     ANSWER = "answer"
     ESCALATE = "escalate"

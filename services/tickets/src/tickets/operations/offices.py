@@ -4,16 +4,17 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
+from linli.db import NOBODY
 from linli.direct import fetch
-from linli.events.tickets import SUPERVISORS, TicketAssigned
+from linli.events.tickets import SUPERVISORS, TicketAssigned, TicketAssigneeLeft
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
-from tickets.models.moves import Clock, Level, Move
+from tickets.models.moves import Clock, Level, Move, State
 from tickets.models.offices import KnownAssignment
 from tickets.models.tickets import Ticket
 from tickets.operations.tickets import enter
@@ -76,6 +77,42 @@ async def _answers_for(session: AsyncSession, ticket: Ticket, staff: UUID, calle
     roles, scope = sorted(KnownAssignment.ANSWERING), caller.scope
     values = (ticket.district, staff, roles, _above(ticket.unit), scope.lo, scope.hi)
     return bool(await fetch(session, _ANSWERS_FOR, *values))
+
+
+async def leave(session: AsyncSession, staff: UUID, unit: int) -> None:
+    """Note that the assignee is gone (离岗) on what is still to be done of somebody who left an office at a unit.
+
+    Not where another office of his covers the ticket, too. Those who see to it that it goes on are told; where he was
+    the last of them, those above.
+    """
+    held = (
+        select(Ticket)
+        .where(
+            Ticket.district == units.district(unit),
+            Ticket.assignee == staff,
+            Ticket.state.in_([State.ASSIGNED.value, State.WAITING.value]),
+            Ticket.unit.between(*units.span(unit)),
+        )
+        .order_by(Ticket.id)
+        .with_for_update(key_share=True)
+    )
+    for ticket in (await session.scalars(held)).all():
+        another = exists().where(_in_office(ticket.unit, KnownAssignment.ANSWERING), KnownAssignment.staff == staff)
+        if await session.scalar(select(another)):
+            continue
+        ticket.touch()
+        await enter(session, ticket, Move.ASSIGNEE_LEFT, NOBODY, None, assignee=str(staff))
+        above = set(KnownAssignment.SUPERVISING.values())
+        told = await supervisors_of(session, ticket) or await in_office(session, ticket.unit, above)
+        left = TicketAssigneeLeft(
+            ticket=ticket.id,
+            unit=ticket.unit,
+            sequence=ticket.version,
+            reporter=ticket.reporter,
+            assignee=staff,
+            supervisors=told,
+        )
+        await publish(session, left)
 
 
 def _in_office(unit: int, roles: AbstractSet[str]) -> ColumnElement[bool]:

@@ -1,0 +1,108 @@
+"""What becomes of tickets whose assignee leaves office: those who can give them to somebody else are told."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET, employ
+
+from linli import units
+from linli.events.directory import AssignmentChanged
+from linli.testing import Running, eventually, tell
+
+TICKETS = "/tickets/v1/tickets"
+
+
+@pytest.fixture(autouse=True)
+async def nobody_else(tickets: Running) -> None:
+    """Let nobody be in office but whom a test employs."""
+    await tickets.database.execute("UPDATE known_assignment SET active = false")
+
+
+async def given(tickets: Running, assignee: UUID, *moves: tuple[str, dict[str, Any]]) -> str:
+    """Report something, give it to somebody and go on with it."""
+    report = {"unit": MICRO, "title": "路灯不亮", "description": "小区北门路灯三天不亮"}
+    ticket = (await tickets.client("resident", "310104").post(TICKETS, json=report)).json()["id"]
+    manager = tickets.client("street_admin", STREET)
+    for move, body in (("assign", {"assignee": str(assignee)}), *moves):
+        made = await manager.post(f"{TICKETS}/{ticket}/{move}", json=body, headers={"If-Match": "*"})
+        assert made.status_code == 200, made.text
+    return str(ticket)
+
+
+async def leave(tickets: Running, staff: UUID, unit: str) -> AssignmentChanged:
+    """End somebody's office at a unit, as the directory tells."""
+    office = await tickets.database.fetchrow(
+        "SELECT * FROM known_assignment WHERE staff = $1 AND unit = $2 AND active", staff, units.parse(unit)
+    )
+    place = {name: office[name] for name in ("unit", "staff", "role")}
+    ended = AssignmentChanged(assignment=office["id"], **place, sequence=office["sequence"] + 1, active=False)
+    await tell(tickets, ended)
+    await eventually(
+        lambda: tickets.database.fetchval("SELECT NOT active FROM known_assignment WHERE id = $1", office["id"])
+    )
+    return ended
+
+
+async def told(tickets: Running, ticket: str) -> list[dict[str, Any]]:
+    return [
+        event
+        for event in await tickets.events()
+        if event.get("ticket") == ticket and event["headers"]["ce-type"] == "tickets.assignee_left.v1"
+    ]
+
+
+async def test_those_who_manage_a_ticket_are_told_that_its_assignee_left_office(tickets: Running) -> None:
+    leaving, manager = await employ(tickets, "grid_worker", GRID), await employ(tickets, "community_manager", COMMUNITY)
+    await employ(tickets, "community_manager", SIBLING[:12])  # of another community
+    ticket = await given(tickets, leaving)
+    waiting = await given(tickets, leaving, ("ask", {"note": "哪一盏灯？"}))
+    await leave(tickets, leaving, GRID)
+    for one in (ticket, waiting):
+        (event,) = await told(tickets, one)
+        assert (event["assignee"], event["supervisors"]) == (str(leaving), [str(manager)])
+    trail = (await tickets.client("community_manager", COMMUNITY).get(f"{TICKETS}/{ticket}/timeline")).json()["items"]
+    assert [step["move"] for step in trail] == ["open", "assign", "assignee_left"]
+    assert (trail[2]["actor"], trail[2]["facts"], trail[2]["state"]) == (
+        str(UUID(int=0)),
+        {"assignee": str(leaving)},
+        "assigned",
+    )
+    following = {"assignee": str(await employ(tickets, "grid_worker", GRID))}
+    client = tickets.client("community_manager", COMMUNITY)
+    assert (await client.post(f"{TICKETS}/{ticket}/assign", json=following, headers={"If-Match": "*"})).is_success
+
+
+async def test_what_is_done_or_still_covered_by_another_office_is_nobodys_loss(tickets: Running) -> None:
+    leaving, staying = [await employ(tickets, "grid_worker", GRID) for _ in range(2)]
+    await employ(tickets, "community_manager", COMMUNITY, staying)
+    done = await given(tickets, leaving, ("resolve", {"note": "已更换"}))
+    covered, lost = await given(tickets, staying), await given(tickets, leaving)
+    await leave(tickets, staying, GRID)
+    await leave(tickets, leaving, GRID)
+    assert len(await told(tickets, lost)) == 1
+    assert await told(tickets, done) == await told(tickets, covered) == []
+
+
+async def test_where_the_last_manager_himself_leaves_those_above_are_told(tickets: Running) -> None:
+    leaving, above = (
+        await employ(tickets, "community_manager", COMMUNITY),
+        await employ(tickets, "street_admin", STREET),
+    )
+    ticket = await given(tickets, leaving)
+    await leave(tickets, leaving, COMMUNITY)
+    (event,) = await told(tickets, ticket)
+    assert event["supervisors"] == [str(above)]
+
+
+async def test_a_word_that_is_delivered_again_is_told_of_once(tickets: Running) -> None:
+    leaving = await employ(tickets, "grid_worker", GRID)
+    ticket = await given(tickets, leaving)
+    ended = await leave(tickets, leaving, GRID)
+    marker = ended.model_copy(update={"id": uuid4(), "assignment": uuid4(), "staff": uuid4(), "sequence": 1})
+    for again in (ended.model_copy(update={"id": uuid4()}), marker):
+        await tell(tickets, again)
+    await eventually(
+        lambda: tickets.database.fetchrow("SELECT * FROM known_assignment WHERE id = $1", marker.assignment)
+    )
+    assert len(await told(tickets, ticket)) == 1
