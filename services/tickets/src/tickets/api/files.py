@@ -41,10 +41,11 @@ _FORM: Final = {
     }
 }
 _TAKEN: Final = {kind.media_type: _BINARY for kind in Kind}
-_CONTENT: Final[dict[int | str, dict[str, Any]]] = {
+CONTENT: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {**_TAKEN}, "description": "The content (文件内容)"},
     304: {"description": "As you have it (未修改)"},
 }
+"""What is answered where a file's content is read."""
 
 router = Router(prefix="/tickets/v1/tickets/{ticket_id}/files", tags=["files"])
 Writer = Annotated[Principal, require("files.write")]
@@ -109,25 +110,25 @@ async def list_files(
     return Paged(items=[FileOut.model_validate(row) for row in rows], next=following)
 
 
-@router.get("/{file_id}", dependencies=[require("tickets.read")], response_class=StreamingResponse, responses=_CONTENT)
+@router.get("/{file_id}", dependencies=[require("tickets.read")], response_class=StreamingResponse, responses=CONTENT)
 async def read_file(ticket_id: UUID, file_id: UUID, session: Transaction, request: Request) -> Response:
     """Read a file's content."""
     file = await operations.find_file(session, ticket_id, file_id)
-    return await _content(request, file, file.media_type)
+    return await content(request, file, file.media_type)
 
 
 @router.get(
     "/{file_id}/thumbnail",
     dependencies=[require("tickets.read")],
     response_class=StreamingResponse,
-    responses={**_CONTENT, 200: {"content": {"image/webp": _BINARY}, "description": "A small picture (缩略图)"}},
+    responses={**CONTENT, 200: {"content": {"image/webp": _BINARY}, "description": "A small picture (缩略图)"}},
 )
 async def read_thumbnail(ticket_id: UUID, file_id: UUID, session: Transaction, request: Request) -> Response:
     """Read a picture's thumbnail, a WebP of at most 320 pixels (缩略图)."""
     file = await operations.find_file(session, ticket_id, file_id)
     if file.width is None:
         raise NotFound(kind="thumbnail", id=str(file_id))
-    return await _content(request, file, "image/webp", thumbnail=True)
+    return await content(request, file, "image/webp", thumbnail=True)
 
 
 @router.delete("/{file_id}")
@@ -142,7 +143,12 @@ async def remove_file(
     return FileOut.model_validate(file)
 
 
-async def _content(request: Request, file: File, media_type: str, *, thumbnail: bool = False) -> Response:
+async def content(request: Request, file: File, media_type: str, *, thumbnail: bool = False) -> Response:
+    """Answer with what is in the store of a file, or that it is as the client has it.
+
+    Raises:
+        FileRemoved: 410.
+    """
     file.must_be_there()
     headers = {
         "ETag": etag(file),

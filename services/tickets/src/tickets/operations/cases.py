@@ -29,6 +29,8 @@ from tickets.models.tickets import Ticket
 from tickets.operations.case_teams import pick_team
 from tickets.operations.folding import keep_private
 from tickets.operations.tickets import enter as enter_ticket
+from tickets.operations.tickets import find_ticket
+from tickets.sight import widened
 
 _AS: Final = text("SELECT set_config('app.person', :person, true)")
 
@@ -137,6 +139,19 @@ async def find_case(  # noqa: PLR0913 who looks at what and how
         raise NotFound(kind="case", id=str(case_id))
     await audit.record(session, caller, f"cases.{action}", unit=case.unit, subjects=[case.id], fields=fields)
     return case
+
+
+@asynccontextmanager
+async def ticket_of(session: AsyncSession, case: Case) -> AsyncIterator[Ticket]:
+    """See the ticket that one of the caller's cases began as (来源工单), and what belongs to it, wherever that lies.
+
+    Raises:
+        NotFound: 404, for a case that did not begin as one.
+    """
+    if case.ticket_id is None:
+        raise NotFound(kind="ticket of case", id=str(case.id))
+    async with widened(session):
+        yield await find_ticket(session, case.ticket_id)
 
 
 def cases_of(caller: Principal, state: CaseState | None) -> Select[tuple[Case]]:
