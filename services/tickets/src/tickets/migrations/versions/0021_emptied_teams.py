@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0016"
-down_revision = "0015"
+revision = "0021"
+down_revision = "0020"
 
 _MEMBERS = (
     "array_ndims(members) = 1 AND cardinality(members) BETWEEN 1 AND 31 AND (NOT active OR cardinality(members) > 1)"
