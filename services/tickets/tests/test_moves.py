@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET, employ
-from services.tickets.tests.test_departments import made as founded
+from services.tickets.tests.test_whistles import staffed
 
 from linli.testing import Running
 from tickets.models.moves import MOVES, Move, State
@@ -395,7 +395,7 @@ async def test_two_folded_into_each_other_at_once_leave_one(people: People) -> N
 
 
 async def test_a_ticket_split_into_parts_is_resolved_with_the_last(tickets: Running, people: People) -> None:
-    await founded(tickets, "power")
+    await staffed(tickets, "power")
     ticket = await opened(people.resident)
     parts = [
         {"title": "修灯", "description": "更换灯泡", "department": "power"},

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, STREET, employ
-from services.tickets.tests.test_departments import DISTRICT, made
+from services.tickets.tests.test_departments import DISTRICT
 from services.tickets.tests.test_files import PDF, photo
 from services.tickets.tests.test_whistles import staffed
 from sqlalchemy import select, text
@@ -89,7 +89,7 @@ async def seen(session: AsyncSession, ticket: str) -> list[str]:
 
 async def test_the_database_shows_a_grid_worker_of_what_is_private_only_what_he_was_given(tickets: Running) -> None:
     await describe(tickets, "family", visibility="private")
-    await made(tickets, "social")
+    await staffed(tickets, "social")
     worker = await employ(tickets, "grid_worker", GRID)
     manager = tickets.client("community_manager", COMMUNITY)
     private, plain = await opened(tickets, "family"), await opened(tickets, "other")
@@ -113,7 +113,7 @@ async def test_no_statement_of_the_orm_shows_department_staff_what_they_have_not
     tickets: Running,
 ) -> None:
     staff = await staffed(tickets, "called_here")
-    await made(tickets, "called_there")
+    await staffed(tickets, "called_there")
     manager = tickets.client("community_manager", COMMUNITY)
     theirs, foreign = await opened(tickets, "other"), await opened(tickets, "other")
     for ticket, code in ((theirs, "called_here"), (theirs, "called_there"), (foreign, "called_there")):
@@ -130,7 +130,7 @@ async def test_no_statement_of_the_orm_shows_department_staff_what_they_have_not
 
 async def test_no_statement_of_the_orm_shows_an_app_what_is_private_and_not_its_own(tickets: Running) -> None:
     await describe(tickets, "kept_from_apps", visibility="private")
-    await made(tickets, "apps_called")
+    await staffed(tickets, "apps_called")
     app, manager = uuid4(), tickets.client("community_manager", COMMUNITY)
     own = await opened(tickets, "kept_from_apps", tickets.client("app", STREET, app))
     plain, private = await opened(tickets, "other"), await opened(tickets, "kept_from_apps")

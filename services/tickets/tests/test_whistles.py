@@ -408,6 +408,7 @@ async def test_department_staff_see_what_they_were_called_to_and_nothing_else(ti
         whistles = (await client.get("/tickets/v1/whistles")).json()["items"]
         assert [one["id"] for one in whistles] == ([whistle["id"]] if person == staff else [])
     # The range of the unit still holds: called to a ticket of another street, they do not see it from this one.
+    await join(tickets, "seeing", await employ(tickets, "department_staff", SIBLING[:9]))
     beyond = await opened(tickets, SIBLING)
     street = tickets.client("street_admin", SIBLING[:9])
     assert (await post(street, f"tickets/{beyond}/whistle", {"departments": ["seeing"]})).status_code == 201

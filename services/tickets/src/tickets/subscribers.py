@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from linli import units
 from linli.events.directory import AssignmentChanged
 from linli.inbox import Subscriptions
-from tickets.models.offices import KnownAssignment
+from tickets.models.offices import STAFF, KnownAssignment
 from tickets.operations import case_teams, departments, figures, offices
 
 subscriptions = Subscriptions("tickets", known_units=True)
@@ -39,7 +39,7 @@ async def keep_assignments(session: AsyncSession, events: Sequence[AssignmentCha
     new = await session.execute(kept.returning(KnownAssignment.staff, KnownAssignment.unit, KnownAssignment.active))
     ended = [(staff, unit) for staff, unit, active in new.all() if not active]
     await figures.begin_figures(session, events[0].district * 10**12)
-    if left := {event.staff for event in newest.values() if event.role == departments.STAFF}:
+    if left := {event.staff for event in newest.values() if event.role == STAFF}:
         await departments.leave(session, events[0].district, left)
     for staff, unit in ended:
         await offices.leave(session, staff, unit)

@@ -27,6 +27,13 @@ class UnknownDepartment(Unprocessable):
     detail_zh = "本区没有部门 {department}，或该部门已停用。"
 
 
+class NobodyAnswers(Unprocessable):
+    """Nobody in office answers for the department {department} in unit {unit}."""
+
+    title_zh = "该部门无人在岗"
+    detail_zh = "部门 {department} 没有覆盖单元 {unit} 的在岗人员。"
+
+
 class NoSuchStaff(NotFound):
     """There is no {staff} in office as department staff in this district."""
 
@@ -38,7 +45,7 @@ class Department(Placed, Versioned, Base):
     """A department of a district, such as urban management (城管).
 
     Attributes:
-        unit: where it sits; it may be called to every ticket of its district.
+        unit: where it sits; it may be called wherever in its district somebody in office answers for it.
         code: what events, routes of categories and figures call it.
         report_minutes: working minutes in which it reports when it is called (应哨时限).
     """

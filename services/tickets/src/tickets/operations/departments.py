@@ -14,10 +14,16 @@ from linli.db import require_unit
 from linli.models import uuid7
 from linli.problems import NotFound
 from linli.security import Principal
-from tickets.models.departments import CodeTaken, Department, Member, NoSuchStaff, UnknownDepartment
-from tickets.models.offices import KnownAssignment
-
-STAFF: Final = "department_staff"
+from tickets.models.departments import (
+    CodeTaken,
+    Department,
+    Member,
+    NobodyAnswers,
+    NoSuchStaff,
+    UnknownDepartment,
+)
+from tickets.models.offices import STAFF, KnownAssignment
+from tickets.operations.offices import answering_for
 
 
 async def create_department(  # noqa: PLR0913 a department is these facts
@@ -111,9 +117,26 @@ async def require_department(session: AsyncSession, code: str, pointer: str) -> 
     return department
 
 
+async def require_answering(session: AsyncSession, code: str, unit: int, pointer: str) -> Department:
+    """Read a department that is to do something in a unit: one that somebody answers for there.
+
+    Raises:
+        UnknownDepartment: 422.
+        NobodyAnswers: 422, when nobody who does so sees what lies there.
+    """
+    department = await require_department(session, code, pointer)
+    if not await answering_for(session, code, unit):
+        raise NobodyAnswers(department=code, unit=units.short(unit), errors=[{"pointer": pointer, **_NOBODY}])
+    return department
+
+
 _UNKNOWN: Final = {
     "detail": "the district has no such department, or calls it no more",
     "detail_zh": "本区没有该部门，或该部门已停用",
+}
+_NOBODY: Final = {
+    "detail": "nobody in office there answers for this department",
+    "detail_zh": "该部门没有覆盖此处的在岗人员",
 }
 
 
@@ -164,12 +187,6 @@ async def is_member(session: AsyncSession, district: int, department: str, staff
     """Tell whether somebody answers for a department."""
     is_one = exists().where(Member.district == district, Member.department == department, Member.staff == staff)
     return bool(await session.scalar(select(is_one)))
-
-
-async def told(session: AsyncSession, district: int, department: str, most: int) -> tuple[UUID, ...]:
-    """Give who answers for a department, at most so many: those who are told."""
-    statement = select(Member.staff).where(Member.district == district, Member.department == department)
-    return tuple(await session.scalars(statement.order_by(Member.staff).limit(most)))
 
 
 async def leave(session: AsyncSession, district: int, staff: Collection[UUID]) -> None:

@@ -16,7 +16,7 @@ from linli.security import Principal
 from tickets.models.categories import Visibility
 from tickets.models.moves import Clock, Level, Move, Outcome, State
 from tickets.models.tickets import Follower, Source, Ticket, handler_of
-from tickets.operations.departments import require_department
+from tickets.operations.departments import require_answering
 from tickets.operations.intake import Report, take_in
 from tickets.operations.tickets import enter, note_ticket
 from tickets.operations.whistles import call_off
@@ -179,12 +179,13 @@ async def split_ticket(
         IllegalMove: 409.
         Unprocessable: 422, for a part of a category that is out of use.
         UnknownDepartment: 422.
+        NobodyAnswers: 422, when nobody who sees the parts answers for it.
     """
     ticket.move(Move.SPLIT, caller)
     ticket.stop(Clock)
     for number, department in enumerate(part["department"] for part in parts):
         if department is not None:
-            await require_department(session, department, f"#/parts/{number}/department")
+            await require_answering(session, department, ticket.unit, f"#/parts/{number}/department")
     hidden = ticket.visibility == Visibility.PRIVATE.value
     made = [Report(unit=ticket.unit, parent=ticket.id, hidden=hidden, reporter=caller.id, **part) for part in parts]
     await enter(session, ticket, Move.SPLIT, caller.id, note, parts=[str(part.id) for part in made])

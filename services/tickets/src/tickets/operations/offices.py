@@ -9,13 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
 from linli.db import NOBODY
-from linli.direct import fetch
+from linli.direct import Database, fetch
 from linli.events.tickets import SUPERVISORS, TicketAssigned, TicketAssigneeLeft
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
 from tickets.models.moves import Clock, Level, Move, State
-from tickets.models.offices import KnownAssignment
+from tickets.models.offices import STAFF, KnownAssignment
 from tickets.models.tickets import Ticket
 from tickets.operations.tickets import enter
 
@@ -168,3 +168,19 @@ async def in_office(
     if but is not None:
         found = found.where(KnownAssignment.staff != but)
     return tuple(await session.scalars(found.distinct().order_by(KnownAssignment.staff).limit(SUPERVISORS)))
+
+
+async def answering_for(database: Database, department: str, unit: int) -> tuple[UUID, ...]:
+    """List who answers for a department in a unit: nobody else is told of what lies there, as he may not see it."""
+    values = (units.district(unit), department, STAFF, _above(unit), SUPERVISORS)
+    return tuple(row["staff"] for row in await fetch(database, _ANSWERING, *values))
+
+
+_ANSWERING: Final = """
+    SELECT staff FROM department_member AS member
+    WHERE district = $1 AND department = $2 AND EXISTS (
+        SELECT FROM known_assignment AS office
+        WHERE office.district = member.district AND office.staff = member.staff AND office.role = $3 AND office.active
+          AND office.unit = ANY ($4::bigint[])
+    )
+    ORDER BY staff LIMIT $5"""

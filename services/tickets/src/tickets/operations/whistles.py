@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from linli import timers, units
 from linli.db import NOBODY
 from linli.direct import fetch
-from linli.events.tickets import SUPERVISORS
 from linli.events.whistles import (
     TicketWhistled,
     WhistleActed,
@@ -32,7 +31,7 @@ from tickets.models.moves import Move
 from tickets.models.tickets import Ticket
 from tickets.models.whistles import ENDED, OPEN, AlreadyCalled, NotYourWhistle, Stage, Whistle
 from tickets.operations import departments as staffed
-from tickets.operations.offices import supervisors_of
+from tickets.operations.offices import answering_for, supervisors_of
 from tickets.operations.rules import rules_of
 from tickets.operations.tickets import enter, find_ticket
 from tickets.sight import widened
@@ -47,12 +46,14 @@ async def blow_whistle(
         NotYours: 403, for those who do not manage the unit that answers for the ticket.
         IllegalMove: 409.
         UnknownDepartment: 422.
+        NobodyAnswers: 422, when nobody who sees the ticket answers for it.
         AlreadyCalled: 409.
     """
     blown = []
     for code in dict.fromkeys(codes):
         ticket.move(Move.WHISTLE, caller)
-        department = await staffed.require_department(session, code, f"#/departments/{codes.index(code)}")
+        pointer = f"#/departments/{codes.index(code)}"
+        department = await staffed.require_answering(session, code, ticket.unit, pointer)
         blown.append(await _call(session, caller, ticket, department, note))
     return blown
 
@@ -88,7 +89,7 @@ async def _call(
         TicketWhistled(
             **_about(Call(ticket, whistle)),
             called_by=caller.id,
-            members=await staffed.told(session, whistle.district, code, SUPERVISORS),
+            members=await answering_for(session, code, whistle.unit),
             due_at=whistle.report_due_at,
         ),
     )
@@ -192,7 +193,7 @@ async def rate(session: AsyncSession, caller: Principal, call: Call, rating: int
             **_about(call),
             acted_by=whistle.acted_by,
             rated_by=caller.id,
-            members=await staffed.told(session, whistle.district, whistle.department, SUPERVISORS),
+            members=await answering_for(session, whistle.department, whistle.unit),
             rating=rating,
         ),
     )
@@ -209,7 +210,7 @@ async def miss(session: AsyncSession, whistle_id: UUID, due_at: datetime) -> boo
         WhistleMissed(
             **_about(call),
             called_by=whistle.called_by,
-            members=await staffed.told(session, whistle.district, whistle.department, SUPERVISORS),
+            members=await answering_for(session, whistle.department, whistle.unit),
             supervisors=await supervisors_of(session, ticket),
             due_at=due_at,
         ),
@@ -236,7 +237,7 @@ async def call_off(session: AsyncSession, ticket: Ticket) -> None:
             await timers.cancel(session, aggregate=whistle.id, unit=whistle.unit, kinds=[Whistle.REPORT])
             call = Call(ticket, whistle)
             await _enter(session, call, Move.CALL_OFF, NOBODY, None)
-            members = await staffed.told(session, whistle.district, whistle.department, SUPERVISORS)
+            members = await answering_for(session, whistle.department, whistle.unit)
             await publish(session, WhistleCalledOff(**_about(call), members=members))
 
 
