@@ -68,6 +68,14 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
             {"manager": "ticket_escalated_to_you"},
         ),
         (
+            TicketOpened(**OF, reporter=MANAGER, category="other", parent=uuid4(), members=(MEMBER,)),
+            {"member": "ticket_for_your_department"},
+        ),
+        (
+            TicketOpened(**OF, reporter=REPORTER, category="other", members=(MEMBER,)),
+            {"reporter": "ticket_opened", "member": "ticket_for_your_department"},
+        ),
+        (
             TicketOverdue(**BOTH, clock="street", due_at=AT, supervisors=(MANAGER,)),
             {"manager": "ticket_street_overdue", "assignee": "ticket_street_overdue"},
         ),

@@ -1,11 +1,12 @@
 """Who answers for a department where a ticket lies: only they are called, told, and given what is for it."""
 
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
-from services.tickets.tests.conftest import COMMUNITY, SIBLING, STREET, employ
+from services.tickets.tests.conftest import COMMUNITY, GRID, SIBLING, STREET, employ
 from services.tickets.tests.test_departments import DISTRICT, join, made
-from services.tickets.tests.test_sight import moved, opened
+from services.tickets.tests.test_sight import describe, moved, opened
 from services.tickets.tests.test_whistles import post, told
 
 from linli.testing import Running
@@ -58,3 +59,53 @@ async def test_of_a_call_only_those_are_told_who_see_the_ticket(tickets: Running
     for name in ("whistled", "whistle_rated"):
         (event,) = await told(tickets, ticket, name)
         assert event["members"] == sorted([str(near), str(wide)])
+
+
+async def test_who_manages_a_ticket_gives_it_to_its_department_wherever_that_sits(tickets: Running) -> None:
+    near, wide, away = await joined(tickets, "housing_office", STREET, DISTRICT, ELSEWHERE)
+    (other,) = await joined(tickets, "water_office", DISTRICT)
+    above = await employ(tickets, "district_admin", DISTRICT)
+    await describe(tickets, "leaks", department="housing_office")
+    community, street = tickets.client("community_manager", COMMUNITY), tickets.client("street_admin", STREET)
+    routed, whole = await opened(tickets, "leaks"), await opened(tickets, "other")
+    parts = [{"title": code, "description": code, "department": code} for code in ("housing_office", "water_office")]
+    part = (await moved(community, whole, "split", parts=parts))["items"][0]["id"]
+    for ticket, manager in ((routed, community), (part, street)):
+        for staff in (away, other, above):
+            refused = await post(manager, f"tickets/{ticket}/assign", {"assignee": str(staff)})
+            assert (refused.status_code, refused.json()["type"]) == (404, "urn:linli:problem:nobody-there")
+        for staff, unit in ((near, STREET), (wide, DISTRICT)):
+            assert (await moved(manager, ticket, "assign", assignee=str(staff)))["state"] == "assigned"
+            client = tickets.client("department_staff", unit, staff)
+            assert "resolve" in (await client.get(f"/tickets/v1/tickets/{ticket}")).json()["possible"]
+        await moved(client, ticket, "resolve", note="已处理")
+    assert (await post(community, f"tickets/{await opened(tickets, 'other')}/assign", {"assignee": str(wide)})).is_error
+
+
+@pytest.mark.parametrize(
+    ("role", "unit"), [("resident", DISTRICT), ("grid_worker", GRID), ("community_manager", COMMUNITY)]
+)
+async def test_who_answers_for_a_department_is_told_of_what_is_opened_for_it(
+    tickets: Running, role: str, unit: str
+) -> None:
+    code = f"told_of_{role}"
+    near, wide, _ = await joined(tickets, code, STREET, DISTRICT, ELSEWHERE)
+    await describe(tickets, code, department=code)
+    client = tickets.client(role, unit, uuid4())
+    assert await members(tickets, await opened(tickets, code, client)) == sorted([str(near), str(wide)])
+    assert await members(tickets, await opened(tickets, "other", client)) == []
+
+
+async def test_who_answers_for_a_department_is_told_of_the_part_that_is_for_it(tickets: Running) -> None:
+    (staff,) = await joined(tickets, "roads_office", DISTRICT)
+    parts: list[dict[str, Any]] = [{"title": "路", "description": "路"}, {"title": "灯", "description": "灯"}]
+    parts[0]["department"] = "roads_office"
+    manager = tickets.client("community_manager", COMMUNITY)
+    road, lamp = (await moved(manager, await opened(tickets, "other"), "split", parts=parts))["items"]
+    assert (await members(tickets, road["id"]), await members(tickets, lamp["id"])) == ([str(staff)], [])
+
+
+async def members(tickets: Running, ticket: str) -> list[str]:
+    (event,) = await told(tickets, ticket, "opened")
+    found: list[str] = event["members"]
+    return found

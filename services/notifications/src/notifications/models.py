@@ -16,6 +16,7 @@ class Kind(StrEnum):
     """What a notification tells of; each has its words in `texts`."""
 
     TICKET_OPENED = "ticket_opened"
+    TICKET_FOR_YOUR_DEPARTMENT = "ticket_for_your_department"
     TICKET_ASSIGNED = "ticket_assigned"
     TICKET_ASSIGNED_TO_YOU = "ticket_assigned_to_you"
     TICKET_ASSIGNEE_LEFT = "ticket_assignee_left"

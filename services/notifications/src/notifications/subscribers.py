@@ -51,8 +51,10 @@ _OVERDUE = {
 
 @subscriptions.on(TicketOpened)
 async def ticket_opened(session: AsyncSession, event: TicketOpened) -> None:
-    """Tell the reporter that the report has arrived."""
-    await notify(session, event, event.ticket, _report(event.reporter, event.parent, Kind.TICKET_OPENED))
+    """Tell the department that it has come for, and the reporter that it has."""
+    arrived = _report(event.reporter, event.parent, Kind.TICKET_OPENED)
+    theirs = dict.fromkeys(event.members, Kind.TICKET_FOR_YOUR_DEPARTMENT)
+    await notify(session, event, event.ticket, arrived | theirs)
 
 
 def _report(reporter: UUID, parent: UUID | None, kind: Kind) -> dict[UUID, Kind]:

@@ -20,6 +20,12 @@ TEMPLATES: Final[Mapping[Kind, Words]] = {
         "We have your report and will find who answers it.",
         "您的诉求已收到，我们将尽快安排人员处理。",
     ),
+    Kind.TICKET_FOR_YOUR_DEPARTMENT: Words(
+        "A ticket came in for your department",
+        "本部门有新的工单",
+        "This ticket is for your department. Whoever manages the unit that answers for it will give it to one of you.",
+        "该工单由贵部门承办，承办单位负责人将派给贵部门人员处理。",
+    ),
     Kind.TICKET_ASSIGNED: Words(
         "Your report is being worked on",
         "诉求已派单",

@@ -24,6 +24,7 @@ class TicketOpened(Event, type="tickets.opened.v1", aggregate="ticket"):
 
     Attributes:
         parent: the ticket that this one is a part of; its reporter is then who split that.
+        members: those who answer for the department that it is for.
     """
 
     ticket: UUID
@@ -31,6 +32,7 @@ class TicketOpened(Event, type="tickets.opened.v1", aggregate="ticket"):
     category: Code
     assignee: UUID | None = None
     parent: UUID | None = None
+    members: Supervisors = ()
 
 
 class TicketAssigned(Event, type="tickets.assigned.v1", aggregate="ticket"):

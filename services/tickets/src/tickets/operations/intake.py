@@ -21,6 +21,7 @@ from tickets.models.categories import Visibility
 from tickets.models.clocks import running
 from tickets.models.moves import Clock, Level, Move, State
 from tickets.models.tickets import Source, handler_of
+from tickets.operations.offices import answering_for
 from tickets.operations.rules import Rules, hold_rules, known_rules, rules_of
 
 _CLOCKS: Final = (Clock.ANSWER, Clock.SOLVE)
@@ -268,6 +269,7 @@ _CATEGORY: Final = {"pointer": "#/category", "detail": "this category is out of 
 
 
 async def _keep(database: Database, report: Report, revision: UUID | None) -> Row:
+    department = report.department
     opened = TicketOpened(
         ticket=report.id,
         unit=report.unit,
@@ -275,6 +277,7 @@ async def _keep(database: Database, report: Report, revision: UUID | None) -> Ro
         reporter=report.reporter,
         category=report.category,
         parent=report.parent,
+        members=await answering_for(database, department, report.unit) if department else (),
     )
     values = (*report.row(), revision, uuid7(), trace_id(), *outbox.parcel(opened))
     try:

@@ -67,15 +67,22 @@ _ASSIGNEE: Final = {
 
 
 _ANSWERS_FOR: Final = """
-    SELECT FROM known_assignment
+    SELECT FROM known_assignment AS office
     WHERE district = $1 AND staff = $2 AND active AND role = ANY ($3::text[]) AND unit = ANY ($4::bigint[])
-      AND unit BETWEEN $5 AND $6 LIMIT 1"""
+      AND (unit BETWEEN $5 AND $6 OR role = $7 AND EXISTS (
+          SELECT FROM department_member AS member
+          WHERE member.district = office.district AND member.staff = office.staff AND member.department = $8
+      ))
+    LIMIT 1"""
 
 
 async def _answers_for(session: AsyncSession, ticket: Ticket, staff: UUID, caller: Principal) -> bool:
-    """Ask whether somebody is in office there, and not above the caller: nobody gives work to those who manage him."""
+    """Ask whether somebody is in office there, and not above the caller: nobody gives work to those who manage him.
+
+    Who answers for the ticket's own department manages nobody, wherever that sits.
+    """
     roles, scope = sorted(KnownAssignment.ANSWERING), caller.scope
-    values = (ticket.district, staff, roles, _above(ticket.unit), scope.lo, scope.hi)
+    values = (ticket.district, staff, roles, _above(ticket.unit), scope.lo, scope.hi, STAFF, ticket.department)
     return bool(await fetch(session, _ANSWERS_FOR, *values))
 
 
