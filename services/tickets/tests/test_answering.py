@@ -1,5 +1,6 @@
 """Who answers for a department where a ticket lies: only they are called, told, and given what is for it."""
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,6 +10,7 @@ from services.tickets.tests.test_departments import DISTRICT, join, made
 from services.tickets.tests.test_sight import describe, moved, opened
 from services.tickets.tests.test_whistles import post, told
 
+from linli import units
 from linli.testing import Running
 
 ELSEWHERE = SIBLING[:9]
@@ -45,7 +47,12 @@ async def test_nothing_is_for_a_department_where_nobody_answers_for_it(
 
 
 async def test_of_a_call_only_those_are_told_who_see_the_ticket(tickets: Running) -> None:
-    near, wide, _ = await joined(tickets, "spread", STREET, DISTRICT, ELSEWHERE)
+    near, wide, away = await joined(tickets, "spread", STREET, DISTRICT, ELSEWHERE)
+    was_here = (
+        "INSERT INTO known_assignment (district, id, unit, staff, role, active, sequence)"
+        " SELECT district, $2, $3, staff, role, false, 2 FROM known_assignment WHERE staff = $1"
+    )
+    await tickets.database.execute(was_here, away, uuid4(), units.parse(STREET))
     manager = tickets.client("community_manager", COMMUNITY)
     ticket = await opened(tickets, "other")
     (whistle,) = await moved(manager, ticket, "whistle", departments=["spread"])
@@ -109,3 +116,35 @@ async def members(tickets: Running, ticket: str) -> list[str]:
     (event,) = await told(tickets, ticket, "opened")
     found: list[str] = event["members"]
     return found
+
+
+async def test_a_department_that_categories_in_use_are_for_stays_in_use(tickets: Running) -> None:
+    await joined(tickets, "busy", STREET)
+    await describe(tickets, "busy_lamps", department="busy")
+    client = tickets.client("district_admin", DISTRICT)
+    path = "/tickets/v1/departments/busy"
+    facts = {"unit": DISTRICT, "name": "城管", "name_en": "Urban management", "active": False}
+    refused = await client.put(path, json=facts, headers={"If-Match": "*"})
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:linli:problem:still-named"), refused.text
+    assert refused.json()["categories"] == "busy_lamps"
+    assert (await client.put(path, json={**facts, "active": True}, headers={"If-Match": "*"})).status_code == 200
+    other = {"name": "路灯", "name_en": "Lamps", "department": "busy", "active": False}
+    category = "/tickets/v1/categories/busy_lamps"
+    assert (await client.put(category, json=other, headers={"If-Match": "*"})).status_code == 200
+    assert (await client.put(path, json=facts, headers={"If-Match": "*"})).status_code == 200
+    back = await client.put(category, json={**other, "active": True}, headers={"If-Match": "*"})
+    assert (back.status_code, back.json()["type"]) == (422, "urn:linli:problem:unknown-department")
+
+
+async def test_a_department_is_not_retired_while_a_category_for_it_is_just_coming(tickets: Running) -> None:
+    client = tickets.client("district_admin", DISTRICT)
+    for number in range(10):
+        code = f"racing_{number}"
+        await made(tickets, code)
+        facts = {"unit": DISTRICT, "name": "城管", "name_en": "Urban management", "active": False}
+        category = {"name": "路灯", "name_en": "Lamps", "department": code}
+        retired, named = await asyncio.gather(
+            client.put(f"/tickets/v1/departments/{code}", json=facts, headers={"If-Match": "*"}),
+            client.put(f"/tickets/v1/categories/{code}", json=category),
+        )
+        assert (retired.status_code, named.status_code) in {(200, 422), (409, 201)}

@@ -20,6 +20,13 @@ class CodeTaken(Conflict):
     detail_zh = "本区已有部门 {code}。"
 
 
+class StillNamed(Conflict):
+    """The department {department} is the one of categories in use, and so of new tickets: {categories}."""
+
+    title_zh = "部门仍被类别引用"
+    detail_zh = "部门 {department} 仍是在用类别的承办部门，新工单会继续派给它：{categories}。"
+
+
 class UnknownDepartment(Unprocessable):
     """The district has no department {department}, or calls it no more."""
 

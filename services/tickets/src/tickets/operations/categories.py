@@ -55,7 +55,7 @@ async def put_category(
     if facts["form"] is not None:
         check_form(facts["form"])
     if facts["department"] is not None:
-        await require_department(session, facts["department"], "#/department")
+        await require_department(session, facts["department"], "#/department", to_stay=True)
     # First, so that of two who change the tree at once the second sees what the first has done.
     await lock_rules(session, caller.district)
     everything = await session.scalars(categories_of(caller.district, None, active=None))

@@ -14,12 +14,14 @@ from linli.db import require_unit
 from linli.models import uuid7
 from linli.problems import NotFound
 from linli.security import Principal
+from tickets.models.categories import Category
 from tickets.models.departments import (
     CodeTaken,
     Department,
     Member,
     NobodyAnswers,
     NoSuchStaff,
+    StillNamed,
     UnknownDepartment,
 )
 from tickets.models.offices import STAFF, KnownAssignment
@@ -79,11 +81,24 @@ async def change_department(  # noqa: PLR0913 as above
     Raises:
         OutsideScope: 403.
         UnknownUnit: 422.
+        StillNamed: 409, when it is to be called no more, and categories in use are for it.
     """
     caller.must_cover(unit)
     await require_unit(session, unit)
+    if not active and (named := await _categories_for(session, department)):
+        raise StillNamed(department=department.code, categories=", ".join(named))
     department.unit, department.name, department.name_en = unit, name, name_en
     department.report_minutes, department.active = report_minutes, active
+
+
+async def _categories_for(session: AsyncSession, department: Department) -> list[str]:
+    its = Category.district == department.district, Category.department == department.code
+    found = select(Category.code).where(*its, Category.active).order_by(Category.code).limit(_SHOWN)
+    return list(await session.scalars(found))
+
+
+_SHOWN: Final = 20
+"""Of the categories that keep a department in use, how many are named at the most."""
 
 
 async def find_department(session: AsyncSession, code: str, *, to_change: bool = False) -> Department:
@@ -100,18 +115,20 @@ async def find_department(session: AsyncSession, code: str, *, to_change: bool =
     return department
 
 
-async def require_department(session: AsyncSession, code: str, pointer: str) -> Department:
+async def require_department(session: AsyncSession, code: str, pointer: str, *, to_stay: bool = False) -> Department:
     """Read a department that something is to be for: one of the caller's district that is called still.
 
     Args:
         session: an open transaction.
         code: as it was given.
         pointer: where in the body, such as `#/department`.
+        to_stay: have it called until this transaction ends; whoever ends that just now is waited for.
 
     Raises:
         UnknownDepartment: 422.
     """
-    department = await session.scalar(select(Department).where(Department.code == code, Department.active))
+    statement = select(Department).where(Department.code == code, Department.active)
+    department = await session.scalar(statement.with_for_update(read=True) if to_stay else statement)
     if department is None:
         raise UnknownDepartment(department=code, errors=[{"pointer": pointer, **_UNKNOWN}])
     return department
