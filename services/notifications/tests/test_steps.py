@@ -76,6 +76,14 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
             {"reporter": "ticket_opened", "member": "ticket_for_your_department"},
         ),
         (
+            TicketAssigned(**BOTH, assigned_by=MANAGER, taken_from=MEMBER),
+            {"reporter": "ticket_assigned", "assignee": "ticket_assigned_to_you", "member": "ticket_taken_from_you"},
+        ),
+        (
+            TicketAssigned(**BOTH, assigned_by=MANAGER, taken_from=MANAGER),
+            {"reporter": "ticket_assigned", "assignee": "ticket_assigned_to_you"},
+        ),
+        (
             TicketOverdue(**BOTH, clock="street", due_at=AT, supervisors=(MANAGER,)),
             {"manager": "ticket_street_overdue", "assignee": "ticket_street_overdue"},
         ),

@@ -85,6 +85,8 @@ async def test_who_manages_a_ticket_gives_it_to_its_department_wherever_that_sit
             assert (await moved(manager, ticket, "assign", assignee=str(staff)))["state"] == "assigned"
             client = tickets.client("department_staff", unit, staff)
             assert "resolve" in (await client.get(f"/tickets/v1/tickets/{ticket}")).json()["possible"]
+        given = [(event["assignee"], event["taken_from"]) for event in await told(tickets, ticket, "assigned")]
+        assert given == [(str(near), None), (str(wide), str(near))]
         await moved(client, ticket, "resolve", note="已处理")
     assert (await post(community, f"tickets/{await opened(tickets, 'other')}/assign", {"assignee": str(wide)})).is_error
 

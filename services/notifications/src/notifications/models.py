@@ -20,6 +20,7 @@ class Kind(StrEnum):
     TICKET_ASSIGNED = "ticket_assigned"
     TICKET_ASSIGNED_TO_YOU = "ticket_assigned_to_you"
     TICKET_ASSIGNEE_LEFT = "ticket_assignee_left"
+    TICKET_TAKEN_FROM_YOU = "ticket_taken_from_you"
     TICKET_ANSWER_OVERDUE = "ticket_answer_overdue"
     TICKET_SOLVE_OVERDUE = "ticket_solve_overdue"
     TICKET_STREET_OVERDUE = "ticket_street_overdue"

@@ -64,9 +64,14 @@ def _report(reporter: UUID, parent: UUID | None, kind: Kind) -> dict[UUID, Kind]
 
 @subscriptions.on(TicketAssigned)
 async def ticket_assigned(session: AsyncSession, event: TicketAssigned) -> None:
-    """Tell the reporter that somebody answers, and that one that it is him; who is both is told what he has to do."""
-    told = _report(event.reporter, event.parent, Kind.TICKET_ASSIGNED) | {event.assignee: Kind.TICKET_ASSIGNED_TO_YOU}
-    await notify(session, event, event.ticket, told)
+    """Tell the reporter that somebody answers, that one that it is him, and who had it before that it no longer is.
+
+    Who is both is told what he has to do.
+    """
+    recipients = _report(event.reporter, event.parent, Kind.TICKET_ASSIGNED)
+    if event.taken_from and event.taken_from != event.assigned_by:
+        recipients[event.taken_from] = Kind.TICKET_TAKEN_FROM_YOU
+    await notify(session, event, event.ticket, recipients | {event.assignee: Kind.TICKET_ASSIGNED_TO_YOU})
 
 
 @subscriptions.on(TicketResolved)

@@ -44,6 +44,12 @@ TEMPLATES: Final[Mapping[Kind, Words]] = {
         "This ticket is still with somebody who left office. Please give it to somebody else.",
         "该工单的受派人已离岗，请改派他人办理。",
     ),
+    Kind.TICKET_TAKEN_FROM_YOU: Words(
+        "A ticket was given to somebody else",
+        "您的工单已改派",
+        "Somebody else answers for this ticket now. Nothing remains to be done for you.",
+        "该工单已改派给其他人员，您无需继续处理。",
+    ),
     Kind.TICKET_ANSWER_OVERDUE: Words(
         "A ticket is not assigned in time",
         "工单接单超时",

@@ -40,6 +40,7 @@ class TicketAssigned(Event, type="tickets.assigned.v1", aggregate="ticket"):
 
     Attributes:
         parent: the ticket that this one is a part of.
+        taken_from: who had it before (改派).
     """
 
     ticket: UUID
@@ -47,6 +48,7 @@ class TicketAssigned(Event, type="tickets.assigned.v1", aggregate="ticket"):
     assignee: UUID
     assigned_by: UUID
     parent: UUID | None = None
+    taken_from: UUID | None = None
 
 
 class TicketAssigneeLeft(Event, type="tickets.assignee_left.v1", aggregate="ticket"):

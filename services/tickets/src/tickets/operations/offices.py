@@ -39,6 +39,7 @@ async def assign_ticket(
         TicketAlreadyAssigned: 409.
     """
     answered = (Clock.ANSWER, Clock.STREET, Clock.DISTRICT)
+    taken_from = ticket.assignee
     ticket.assign(caller, assignee)
     ticket.stop(answered)
     if not await _answers_for(session, ticket, assignee, caller):
@@ -55,6 +56,7 @@ async def assign_ticket(
             assignee=assignee,
             assigned_by=caller.id,
             parent=ticket.parent,
+            taken_from=taken_from,
         ),
     )
 
