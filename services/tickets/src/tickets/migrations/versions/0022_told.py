@@ -4,8 +4,8 @@ from alembic import op
 
 from linli import migrate
 
-revision = "0016"
-down_revision = "0015"
+revision = "0022"
+down_revision = "0021"
 
 _DISTRICTS = (
     "district BETWEEN (current_setting('app.lo')::bigint / 1000000000000)::integer"
