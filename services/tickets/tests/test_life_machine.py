@@ -17,8 +17,8 @@ from hypothesis.stateful import (
     rule,
 )
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, STREET, employ
-from services.tickets.tests.test_departments import made
 from services.tickets.tests.test_moves import legal
+from services.tickets.tests.test_whistles import staffed
 
 from linli import clockwork
 from linli.testing import Running
@@ -262,7 +262,7 @@ async def test_no_walk_leads_a_ticket_out_of_its_life(tickets: Running) -> None:
         "street": await person("street_admin", STREET),
         "district": await person("district_admin", "310104"),
     }
-    await made(tickets, "lamps")
+    await staffed(tickets, "lamps")
     bounds = settings(
         max_examples=25,
         stateful_step_count=20,
