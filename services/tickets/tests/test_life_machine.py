@@ -24,7 +24,7 @@ from linli import clockwork
 from linli.testing import Running
 from linli.testing.machines import walk
 from tickets import clocks
-from tickets.models.moves import Clock, Level, Move, State
+from tickets.models.moves import POOR, TAKEN_UP, Clock, Level, Move, State
 
 WORDS = {"note": "说明"}
 PEOPLES = (
@@ -200,6 +200,9 @@ class Life(RuleBasedStateMachine):
         assert stands["handler"] == owner
         assert (state is State.ASSIGNED) <= (stands["assignee"] is not None)
         assert (state is State.CLOSED) == (stands["outcome"] is not None) == (stands["closed_at"] is not None)
+        taken_up = sum(entry["move"] == Move.POORLY_RATED for entry in path)
+        assert taken_up <= TAKEN_UP
+        assert (stands["rating"] is not None and stands["rating"] < POOR) <= (taken_up == TAKEN_UP)
         self.state = state
         self.clocks_are_those_of_its_state(state, row)
         self.calls_end_with_their_tickets()

@@ -29,7 +29,7 @@ def neighbour(tickets: Running) -> httpx.AsyncClient:
     return tickets.client("resident", "310104", uuid4())
 
 
-async def similar(client: httpx.AsyncClient, **params: object) -> list[dict[str, Any]]:
+async def similar(client: httpx.AsyncClient, **params: str | float) -> list[dict[str, Any]]:
     answer = await client.get("/tickets/v1/tickets/similar", params={"unit": MICRO, **params})
     assert answer.status_code == 200, answer.text
     found: list[dict[str, Any]] = answer.json()["items"]
@@ -69,7 +69,7 @@ async def test_of_what_others_reported_residents_are_shown_what_everybody_is(
     ids=str,
 )
 async def test_nobody_finds_out_by_asking_where_it_is_or_whom_it_is_about(
-    tickets: Running, neighbour: httpx.AsyncClient, lamp: str, asked: dict[str, object]
+    tickets: Running, neighbour: httpx.AsyncClient, lamp: str, asked: dict[str, str | float]
 ) -> None:
     """What is in the community is there, whatever is asked for in it."""
     ticket = await opened(tickets.client("resident", "310104", uuid4()), **SAID, category=lamp)

@@ -100,9 +100,10 @@ async def answer_for_reporter(session: AsyncSession, caller: Principal, ticket: 
         NotYours: 403.
         IllegalMove: 409.
     """
-    ticket.move(Move.ANSWER, caller)
+    # Before anything is changed, which reading would flush: a step is one change.
     asked = entries_of(ticket).where(Entry.move == Move.ASK.value).order_by(Entry.sequence.desc()).limit(1)
     asked_by = await session.scalar(asked.with_only_columns(Entry.actor))
+    ticket.move(Move.ANSWER, caller)
     rules = await rules_of(session, ticket.district)
     due = ticket.go_on(datetime.now(UTC), rules.calendar)
     await enter(session, ticket, Move.ANSWER, caller.id, note)
