@@ -1,6 +1,8 @@
 """Jurisdictions and services of Open311: districts and streets, and the categories that a district has made public."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from sqlalchemy import exists, select
@@ -119,12 +121,13 @@ def _properties(category: Category) -> Mapping[str, Any]:
 
 
 def _attribute(code: str, schema: Mapping[str, Any], order: int, *, required: bool) -> Attribute:
-    multiple = schema.get("type") == "array"
-    values = _values(schema.get("items", {}) if multiple else schema)
+    types = _types(schema)
+    multiple = "array" in types
+    values = [Value(key=key, name=name) for key, (name, _) in _choices(_items(schema) if multiple else schema).items()]
     datatype = "string"
     if values:
         datatype = "multivaluelist" if multiple else "singlevaluelist"
-    elif schema.get("type") in {"number", "integer"}:
+    elif types and types <= {"number", "integer"}:
         datatype = "number"
     elif schema.get("format") in {"date", "date-time"}:
         datatype = "datetime"
@@ -144,33 +147,51 @@ def _attribute(code: str, schema: Mapping[str, Any], order: int, *, required: bo
     )
 
 
-def _values(schema: Any) -> list[Value]:  # noqa: ANN401 whatever a form says
-    if not isinstance(schema, dict):
-        return []
-    if schema.get("type") == "boolean":
-        return [Value(key="true", name="是 Yes"), Value(key="false", name="否 No")]
+def _types(schema: Mapping[str, Any]) -> set[str]:
+    """Give of which kinds an answer may be; that it may be null says nothing, as one that is empty is not there."""
+    said = schema.get("type", ())
+    return {*([said] if isinstance(said, str) else said)} - {"null"}
+
+
+def _items(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    items = schema.get("items")
+    return items if isinstance(items, dict) else {}
+
+
+def _choices(schema: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Give the answers to choose from by their keys, each with its name and what the form has for it."""
+    if _types(schema) == {"boolean"}:
+        return {"true": ("是 Yes", True), "false": ("否 No", False)}
     named = [one for one in schema.get("oneOf", ()) if isinstance(one, dict) and "const" in one]
-    return [Value(key=str(one["const"]), name=str(one.get("title", one["const"]))) for one in named] or [
-        Value(key=str(one), name=str(one)) for one in schema.get("enum", ()) if one is not None
-    ]
+    values = [(one["const"], one.get("title")) for one in named] or [(one, None) for one in schema.get("enum", ())]
+    return {key: (title or key, value) for value, title in values if value is not None for key in [_key(value)]}
+
+
+def _key(value: Any) -> str:  # noqa: ANN401 whatever a form says
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+_READ_AS: Final[dict[str, Callable[[str], Any]]] = {
+    "integer": int,
+    "number": float,
+    "boolean": lambda value: {"true": True, "false": False}[value.lower()],
+}
 
 
 def _read(code: str, schema: Mapping[str, Any], values: Sequence[str]) -> Any:  # noqa: ANN401 as the form has it
-    if schema.get("type") == "array":
-        items = schema.get("items")
-        return [_read(code, items if isinstance(items, dict) else {}, [value]) for value in values]
-    value = values[-1]
-    try:
-        match schema.get("type"):
-            case "integer":
-                return int(value)
-            case "number":
-                return float(value)
-            case "boolean":
-                return {"true": True, "false": False}[value.lower()]
-    except (ValueError, KeyError):
-        raise ArgumentInvalid(name=f"attribute[{code}]", reason="of another kind (类型不符)") from None
-    return value
+    types = _types(schema)
+    if "array" in types:
+        return [_read(code, _items(schema), [value]) for value in values]
+    value, choices = values[-1], _choices(schema)
+    if value in choices:
+        return choices[value][1]
+    readers = [read for kind, read in _READ_AS.items() if kind in types]
+    if "string" in types or not readers:
+        return value
+    for read in readers:
+        with suppress(ValueError, KeyError):
+            return read(value)
+    raise ArgumentInvalid(name=f"attribute[{code}]", reason="of another kind (类型不符)")
 
 
 def name_of(category: Category | None) -> str:
