@@ -120,7 +120,10 @@ async def ask_reporter(
     caller: Annotated[Principal, require("tickets.resolve")],
     response: Response,
 ) -> TicketOut:
-    """Ask the reporter for something (等待诉求人): the clocks stand still until it is answered."""
+    """Ask the reporter for something (等待诉求人): the clocks stand still until it is answered.
+
+    A question about what came through Open311 is read there, by everybody.
+    """
     ticket = await _held(session, caller, ticket_id, match)
     await operations.ask_reporter(session, caller, ticket, body.note)
     return answer(ticket, response)

@@ -108,7 +108,11 @@ async def shown(session: AsyncSession, unit: int, statement: Select[tuple[Ticket
     rows = (await session.execute(statement)).tuples().all()
     described = (await rules_of(session, units.district(unit))).described
     names = await _names(session, unit, rows)
-    return [_shown(ticket, updated, described.get(ticket.category), names) for ticket, updated in rows]
+    questions = await _questions(session, unit, [ticket.id for ticket, _ in rows if ticket.state == State.WAITING])
+    return [
+        _shown(ticket, updated, described.get(ticket.category), names, questions.get(ticket.id))
+        for ticket, updated in rows
+    ]
 
 
 async def _names(session: AsyncSession, unit: int, rows: Iterable[tuple[Ticket, datetime | None]]) -> dict[int, str]:
@@ -119,15 +123,30 @@ async def _names(session: AsyncSession, unit: int, rows: Iterable[tuple[Ticket, 
     return dict((await session.execute(found)).tuples().all()) if wanted else {}
 
 
+async def _questions(session: AsyncSession, unit: int, waiting: Collection[UUID]) -> dict[UUID, str | None]:
+    """Give what was asked last of each who reported through Open311."""
+    asked = (
+        select(Entry.ticket_id, Entry.note)
+        .where(Entry.district == units.district(unit), Entry.ticket_id.in_(waiting), Entry.move == Move.ASK.value)
+        .where(Entry.facts["open311"].is_not(None))
+        .order_by(Entry.sequence)
+    )
+    return dict((await session.execute(asked)).tuples().all()) if waiting else {}
+
+
 def _shown(
-    ticket: Ticket, updated: datetime | None, category: Category | None, names: Mapping[int, str]
+    ticket: Ticket,
+    updated: datetime | None,
+    category: Category | None,
+    names: Mapping[int, str],
+    question: str | None,
 ) -> ServiceRequest:
     said_to_all = ticket.source == SOURCE
     where = _community(ticket.unit)
     return ServiceRequest(
         service_request_id=str(ticket.id),
         status=_status(ticket.state),
-        status_notes=_note(ticket),
+        status_notes=f"{_note(ticket)}: {question}" if question else _note(ticket),
         service_name=name_of(category) or ticket.category,
         service_code=ticket.category,
         description=ticket.description if said_to_all else None,
@@ -188,7 +207,10 @@ _TOLD: Final = {
     Move.WITHDRAW: _OUTCOMES[Outcome.WITHDRAWN],
     Move.FOLD: _OUTCOMES[Outcome.DUPLICATE],
 }
-"""The steps that everybody is told of: what was said with them stays with those who deal with the matter."""
+"""The steps that everybody is told of: what was said with them stays with those who deal with the matter.
+
+But for what was said through Open311, or asked of who is there: the step's `facts` have an `open311`.
+"""
 
 
 async def request_updates(session: AsyncSession, unit: int, start: datetime, end: datetime) -> list[RequestUpdate]:

@@ -31,7 +31,7 @@ from tickets.operations import open311_services as services
 from tickets.operations.endings import close_ticket, reopen_ticket
 from tickets.operations.intake import Report as Taken
 from tickets.operations.intake import open_ticket
-from tickets.operations.tickets import find_ticket, note_ticket
+from tickets.operations.tickets import answer_for_reporter, find_ticket, note_ticket
 from tickets.schemas.open311 import Status
 
 _TITLE: Final = 60
@@ -189,7 +189,8 @@ async def _place(session: AsyncSession, caller: Principal, address_id: str) -> t
 async def add_update(session: AsyncSession, caller: Principal, said: Word) -> UUID:
     """Take in what an app adds to its own report; sent again, it has no further effect.
 
-    `closed` says of a report that was dealt with that it is fixed, `open` that it is not; at other times it is a note.
+    `closed` says of a report that was dealt with that it is fixed, `open` that it is not. What its reporter was asked
+    for it answers; at other times it is a note.
 
     Raises:
         ArgumentUnknown: 404, for a report that is not to be seen.
@@ -207,7 +208,9 @@ async def add_update(session: AsyncSession, caller: Principal, said: Word) -> UU
         if before.digest != digest:
             raise ArgumentInvalid(name="update_id", reason="it was used for another update (已用于其他更新)")
         return before.id
-    if ticket.state != State.RESOLVED.value:
+    if ticket.state == State.WAITING.value:
+        await answer_for_reporter(session, caller, ticket, said.description, open311=said.update_id)
+    elif ticket.state != State.RESOLVED.value:
         await note_ticket(session, caller, ticket, said.description, open311=said.update_id)
     elif said.status == "closed":
         await close_ticket(session, caller, ticket, said.description, Outcome.FIXED)

@@ -17,7 +17,7 @@ from linli.problems import NotFound
 from linli.security import Principal
 from linli.telemetry import trace_id
 from tickets.models.moves import Clock, Move, State
-from tickets.models.tickets import Entry, Ticket
+from tickets.models.tickets import Entry, Source, Ticket
 from tickets.operations.rules import rules_of
 
 LATE: Final = (Clock.ANSWER, Clock.SOLVE, Clock.STREET, Clock.DISTRICT)
@@ -71,6 +71,8 @@ def entries_of(ticket: Ticket) -> Select[tuple[Entry]]:
 async def ask_reporter(session: AsyncSession, caller: Principal, ticket: Ticket, note: str) -> None:
     """Ask the reporter for something (等待诉求人): the clocks stand still until he answers.
 
+    Whoever reported through Open311 is asked there, where everybody reads it: staff's other words stay theirs.
+
     Raises:
         NotYours: 403.
         IllegalMove: 409.
@@ -78,7 +80,8 @@ async def ask_reporter(session: AsyncSession, caller: Principal, ticket: Ticket,
     ticket.move(Move.ASK, caller)
     rules = await rules_of(session, ticket.district)
     paused = ticket.pause(datetime.now(UTC), rules.calendar)
-    await enter(session, ticket, Move.ASK, caller.id, note)
+    facts = {"open311": True} if ticket.source == Source.OPEN311 else {}
+    await enter(session, ticket, Move.ASK, caller.id, note, **facts)
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=paused)
     await publish(
         session,
@@ -93,7 +96,9 @@ async def ask_reporter(session: AsyncSession, caller: Principal, ticket: Ticket,
     )
 
 
-async def answer_for_reporter(session: AsyncSession, caller: Principal, ticket: Ticket, note: str) -> None:
+async def answer_for_reporter(
+    session: AsyncSession, caller: Principal, ticket: Ticket, note: str, **facts: object
+) -> None:
     """Say what the reporter was asked for (补充答复), he or who manages the ticket's unit; the clocks go on.
 
     Raises:
@@ -106,7 +111,7 @@ async def answer_for_reporter(session: AsyncSession, caller: Principal, ticket: 
     ticket.move(Move.ANSWER, caller)
     rules = await rules_of(session, ticket.district)
     due = ticket.go_on(datetime.now(UTC), rules.calendar)
-    await enter(session, ticket, Move.ANSWER, caller.id, note)
+    await enter(session, ticket, Move.ANSWER, caller.id, note, **facts)
     if due:
         await timers.set(session, aggregate=ticket.id, unit=ticket.unit, due=due)
     await publish(
