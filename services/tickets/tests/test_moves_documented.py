@@ -6,11 +6,12 @@ from pathlib import Path
 from linli.events.tickets import FOLLOWERS
 from tickets.calendar import DAY
 from tickets.models.categories import DEPTH, MOST, kind
-from tickets.models.moves import ANYBODY, CLOCKS, EITHER, MANAGER, MOVES, NOBODY, REPORTER, WORKER, Clock, State
+from tickets.models.moves import ANYBODY, CLOCKS, EITHER, MANAGER, MOVES, NOBODY, RATER, REPORTER, WORKER, Clock, State
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "tickets.md"
 WHO = {
     REPORTER: "reporter",
+    RATER: "reporter",
     MANAGER: "manager",
     WORKER: "assignee, manager",
     EITHER: "reporter, manager",

@@ -152,6 +152,7 @@ def _manages(caller: Principal, ticket: "Ticket") -> bool:
 
 
 REPORTER: Final = Actor("the reporter (诉求人)", "tickets.close", lambda caller, ticket: caller.id == ticket.reporter)
+RATER: Final = Actor(REPORTER.name, "tickets.rate", REPORTER.is_)
 MANAGER: Final = Actor("those who manage the unit that answers for it (承办单位负责人)", "tickets.assign", _manages)
 WORKER: Final = Actor(
     "the assignee (受派人), or those who manage its unit",
@@ -211,7 +212,7 @@ MOVES: Final[dict[Move, Rule]] = {
     Move.RATE: Rule(
         frozenset({State.CLOSED}),
         State.CLOSED,
-        REPORTER,
+        RATER,
         ("rating",),
         lambda ticket: ticket.rating is None and ticket.parent is None and ticket.outcome not in _UNSOLVED,
     ),

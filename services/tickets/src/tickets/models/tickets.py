@@ -148,7 +148,10 @@ class Ticket(Clocked, Placed, Versioned, Base):
     def legal_moves(self, caller: Principal | None = None) -> list[Move]:
         """List the moves that are legal now, for somebody or at all."""
         return [
-            move for move, rule in MOVES.items() if rule.legal(self) and (caller is None or rule.who.is_(caller, self))
+            move
+            for move, rule in MOVES.items()
+            if rule.legal(self)
+            and (caller is None or (rule.who.permission in caller.permissions and rule.who.is_(caller, self)))
         ]
 
     def move(self, move: Move, caller: Principal | None) -> None:
