@@ -163,3 +163,12 @@ async def test_the_page_of_a_code_loads_nothing_from_elsewhere(tickets: Running)
     for asset in re.findall(r'(?:src|href)="([^"]+)"', page.text):
         assert (await outside.get(f"/tickets/r/{asset}")).status_code == 200
     assert (await outside.get("/tickets/r/static/../../etc/passwd")).status_code == 404
+
+
+async def test_a_sheet_can_be_printed_whatever_a_place_is_called(tickets: Running) -> None:
+    await tickets.know_units("310104003008")
+    manager = tickets.client("community_manager", "310104003008")
+    await made(manager, unit="310104003008", name="东门\uffff\ufffe1号 \U0001f6b2")
+    sheet = await manager.get("/tickets/v1/place-sheet.svg?within=310104003008")
+    root = ET.fromstring(sheet.content)  # noqa: S314 our own
+    assert "东门\ufffd\ufffd1号 \U0001f6b2" in [node.text for node in root.iter()]

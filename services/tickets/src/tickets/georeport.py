@@ -42,6 +42,11 @@ class Form(StrEnum):
         return "text/xml" if self is Form.XML else "application/json"
 
 
+def writable(text: str) -> str:
+    """Put a question mark for each character that XML can't hold."""
+    return _UNWRITABLE.sub("\ufffd", text)
+
+
 def respond(form: Form, root: str, content: BaseModel | list[Any], status: int = 200) -> Response:
     """Answer in the form asked for.
 
@@ -72,7 +77,7 @@ def _element(name: str, content: Any) -> ET.Element:  # noqa: ANN401 as above
     elif isinstance(content, bool):
         element.text = str(content).lower()
     elif content is not None:
-        element.text = _UNWRITABLE.sub("\ufffd", str(content))
+        element.text = writable(str(content))
     return element
 
 

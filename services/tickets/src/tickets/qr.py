@@ -9,6 +9,8 @@ from unicodedata import east_asian_width
 
 import segno
 
+from tickets.georeport import writable
+
 SHEET: Final = 12
 _COLUMNS: Final = 3
 _ROWS: Final = 4
@@ -59,7 +61,7 @@ def sheet(places: Sequence[tuple[str, str]]) -> bytes:
         )
         drawn += [
             f'<text x="{middle}" y="{top + 54 + 6 * number}" font-size="4.5" font-weight="bold">{escape(line)}</text>'
-            for number, line in enumerate(_lines(name))
+            for number, line in enumerate(_lines(writable(name)))
         ]
     return ("".join(drawn) + "</svg>").encode()
 
