@@ -136,7 +136,7 @@ async def ticket_escalated(session: AsyncSession, event: TicketEscalated) -> Non
 
 @subscriptions.on(TicketReturned, since="0.2")
 async def ticket_returned(session: AsyncSession, event: TicketReturned) -> None:
-    """Tell those below that the ticket is theirs again."""
+    """Tell those below that the ticket is theirs: again, or from now on."""
     people = (*event.supervisors, event.assignee)
     await tell(session, event, event.ticket, people, Kind.TICKET_RETURNED_TO_YOU, but=(event.returned_by,))
 

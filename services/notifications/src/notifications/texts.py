@@ -99,10 +99,10 @@ TEMPLATES: Final[Mapping[Kind, Words]] = {
         "该工单已升级至您所在单位办理，请及时处理。",
     ),
     Kind.TICKET_RETURNED_TO_YOU: Words(
-        "A ticket was given back to you",
-        "有工单退回至您处",
-        "The level above has given this ticket back to your unit. Please see to it.",
-        "上级单位已将该工单退回您所在单位办理，请及时处理。",
+        "A ticket was given to your unit",
+        "有工单交至您所在单位",
+        "This ticket was given back or handed down to your unit. Please see to it.",
+        "该工单已退回或下派至您所在单位办理，请及时处理。",
     ),
     Kind.TICKET_RESOLVED: Words(
         "Your report was resolved",

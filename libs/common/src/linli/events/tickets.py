@@ -183,12 +183,12 @@ class TicketEscalated(Event, type="tickets.escalated.v1", aggregate="ticket"):
 
 
 class TicketReturned(Event, type="tickets.returned.v1", aggregate="ticket"):
-    """The matter was given back to the level below (退回).
+    """The matter was given back to the level below (退回), or handed down to a unit below (下派), where it lies now.
 
     Attributes:
         level: `community` or `street`.
         handler: the unit that answers for it from now on.
-        supervisors: those in office there who see to it that it goes on.
+        supervisors: those in office there who see to it that it goes on; of a grid its workers.
     """
 
     ticket: UUID

@@ -27,6 +27,7 @@ from tickets.schemas.tickets import (
     Close,
     Code,
     Fold,
+    HandDown,
     Latitude,
     Longitude,
     Note,
@@ -186,6 +187,21 @@ async def return_ticket(
     """Give the ticket back to the level below (退回)."""
     ticket = await _held(session, caller, ticket_id, match)
     await levels.return_ticket(session, caller, ticket, body.note)
+    return answer(ticket, response)
+
+
+@router.post("/{ticket_id}/hand_down")
+async def hand_down_ticket(
+    ticket_id: UUID,
+    body: HandDown,
+    match: IfMatch,
+    session: KeyedTransaction,
+    caller: Annotated[Principal, require("tickets.assign")],
+    response: Response,
+) -> TicketOut:
+    """Hand the ticket down to a unit below its own (下派), whose people see it from now on."""
+    ticket = await _held(session, caller, ticket_id, match)
+    await levels.hand_down_ticket(session, caller, ticket, body.unit, body.note)
     return answer(ticket, response)
 
 

@@ -69,6 +69,7 @@ class Move(StrEnum):
     ANSWER = "answer"
     ESCALATE = "escalate"
     RETURN = "return"
+    HAND_DOWN = "hand_down"
     RESOLVE = "resolve"
     CLOSE = "close"
     REOPEN = "reopen"
@@ -206,6 +207,9 @@ MOVES: Final[dict[Move, Rule]] = {
     Move.ANSWER: Rule(frozenset({State.WAITING}), None, EITHER, ("note",), at_work=True),
     Move.ESCALATE: Rule(_AT_WORK, None, WORKER, ("note",), lambda ticket: ticket.next_level(Move.ESCALATE) is not None),
     Move.RETURN: Rule(_AT_WORK, None, MANAGER, ("note",), lambda ticket: ticket.next_level(Move.RETURN) is not None),
+    Move.HAND_DOWN: Rule(
+        _AT_WORK, None, MANAGER, ("unit",), lambda ticket: units.level(ticket.unit) is not units.Level.MICRO_GRID
+    ),
     Move.RESOLVE: Rule(frozenset({State.ASSIGNED}), State.RESOLVED, WORKER),
     Move.CLOSE: Rule(frozenset({State.RESOLVED}), State.CLOSED, EITHER),
     Move.REOPEN: Rule(frozenset({State.RESOLVED}), None, EITHER, ("note",), at_work=True),

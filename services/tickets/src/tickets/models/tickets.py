@@ -11,8 +11,9 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.orm.attributes import flag_modified
 
+from linli import units
 from linli.models import Base, Placed, Versioned
-from linli.problems import Conflict
+from linli.problems import Conflict, Unprocessable
 from linli.security import Principal
 from tickets.models.clocks import Clocked
 from tickets.models.moves import CLOCKS, MOVES, Clock, IllegalMove, Level, Move, Names, NotYours, Outcome, State
@@ -185,6 +186,19 @@ class Ticket(Clocked, Placed, Versioned, Base):
             raise TicketAlreadyAssigned(assignee=str(assignee))
         self.assignee = assignee
 
+    def hand_down(self, caller: Principal, unit: int) -> None:
+        """Have the ticket lie in a unit below its own, which answers for it at its own level.
+
+        Raises:
+            NotYours: 403.
+            IllegalMove: 409, when there is none below.
+            Unprocessable: 422, for a unit that does not lie below the ticket's.
+        """
+        self.move(Move.HAND_DOWN, caller)
+        if unit == self.unit or not units.contains(self.unit, unit):
+            raise Unprocessable(errors=[_NOT_BELOW])
+        self.unit = unit
+
     def resolve(self, caller: Principal | None, actor: UUID) -> None:
         """Say that the matter is dealt with; without a caller, as all of its parts are.
 
@@ -243,6 +257,13 @@ class Ticket(Clocked, Placed, Versioned, Base):
             raise AlreadyRated
         self.move(Move.RATE, caller)
         self.rating = rating
+
+
+_NOT_BELOW: Final = {
+    "pointer": "#/unit",
+    "detail": "a unit below the one that the ticket lies in",
+    "detail_zh": "应为工单所在单元的下级单元",
+}
 
 
 class Entry(Placed, Base):

@@ -12,8 +12,9 @@ from tickets.models.moves import Clock
 # an index by time would cost every move.
 # A ticket repeats another of its community's last 30 days: of the same reporter (who reports for himself) and category,
 # or about the same subject. A first assignment answers it; each resolve solves it, in all the time since its report.
+# A step counts where the ticket lay then: what was handed down is one fewer open there, and one more where it came to.
 _CELLS: Final = """
-    SELECT t.district, t.unit, t.category, coalesce(t.department, '') AS department, t.parent IS NOT NULL AS part,
+    SELECT t.district, lay.unit, t.category, coalesce(t.department, '') AS department, t.parent IS NOT NULL AS part,
            (e.at AT TIME ZONE 'Asia/Shanghai')::date AS day,
            count(*) FILTER (WHERE e.move = 'open') AS opened,
            count(*) FILTER (WHERE e.move = 'open' AND (
@@ -26,14 +27,21 @@ _CELLS: Final = """
            count(*) FILTER (WHERE e.move IN ('close', 'withdraw', 'fold')) AS closed,
            count(*) FILTER (WHERE e.move = 'close' AND e.facts ->> 'outcome' = 'fixed') AS fixed,
            count(*) FILTER (WHERE e.move IN ('reopen', 'poorly_rated')) AS reopened,
-           count(*) FILTER (WHERE e.move IN ('poorly_rated', 'unfold')) AS unclosed,
+           coalesce(sum(CASE WHEN e.move = 'hand_down' THEN lay.more
+                             WHEN e.move IN ('poorly_rated', 'unfold') THEN 1 END), 0) AS unclosed,
            coalesce(array_agg({took}) FILTER (WHERE e.move = 'assign' AND NOT EXISTS (
                SELECT 1 FROM ticket_entry b WHERE b.district = e.district AND b.ticket_id = e.ticket_id
                AND b.sequence < e.sequence AND b.move = 'assign')), '{{}}') AS answering,
            coalesce(array_agg({took}) FILTER (WHERE e.move IN ('resolve', 'parts_done')), '{{}}') AS solving
-    FROM ticket_entry e JOIN ticket t ON t.district = e.district AND t.id = e.ticket_id
+    FROM ticket_entry e JOIN ticket t ON t.district = e.district AND t.id = e.ticket_id CROSS JOIN LATERAL (
+        SELECT rpad(coalesce((
+            SELECT d.facts ->> 'from' FROM ticket_entry d WHERE d.district = e.district AND d.ticket_id = e.ticket_id
+            AND d.sequence > e.sequence AND d.move = 'hand_down' ORDER BY d.sequence LIMIT 1
+        ), t.unit::text), 18, '0')::bigint, 1
+        UNION ALL SELECT rpad(e.facts ->> 'from', 18, '0')::bigint, -1 WHERE e.move = 'hand_down'
+    ) AS lay (unit, more)
     WHERE e.district = :district AND e.id BETWEEN :first_id AND :last_id
-      AND e.at >= :first_at AND e.at < :last_at AND t.unit BETWEEN :lo AND :hi
+      AND e.at >= :first_at AND e.at < :last_at AND t.unit BETWEEN :lo AND :hi AND lay.unit BETWEEN :lo AND :hi
     GROUP BY 1, 2, 3, 4, 5, 6
 """.format(
     overdue=", ".join(

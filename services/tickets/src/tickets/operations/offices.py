@@ -142,6 +142,13 @@ def _above(unit: int | None) -> list[int]:
     return found
 
 
+async def workers_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
+    """List the grid workers (网格员) in whose grid a ticket lies."""
+    there = _in_office(ticket, {"grid_worker"})
+    found = select(KnownAssignment.staff).where(there).distinct().order_by(KnownAssignment.staff)
+    return tuple(await session.scalars(found.limit(SUPERVISORS)))
+
+
 async def supervisors_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
     """List who sees to it that a ticket goes on (负责人): in office at the level that answers for it now.
 

@@ -65,6 +65,13 @@ class Word(In):
     note: Text
 
 
+class HandDown(In):
+    """Which unit below takes it over (下派)."""
+
+    unit: UnitCode
+    note: Text | None = None
+
+
 class Close(In):
     """How it ended (结案)."""
 

@@ -1,0 +1,165 @@
+"""A ticket is handed down (下派) to a unit below its own, with all that belongs to it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET, employ
+from services.tickets.tests.test_departments import made as founded
+from services.tickets.tests.test_moves import People, done, moved, people, read, told, trail
+
+from linli import units
+from linli.testing import Running
+
+__all__ = ["people"]
+RUNNING = "SELECT array_agg(kind ORDER BY kind) FROM timer WHERE aggregate = $1"
+
+
+async def opened(client: httpx.AsyncClient, unit: str) -> str:
+    body = {"unit": unit, "title": "路灯不亮", "description": "小区北门路灯三天不亮"}
+    answer = await client.post("/tickets/v1/tickets", json=body)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+async def test_what_came_to_a_street_gets_to_a_grid_and_its_worker(tickets: Running, people: People) -> None:
+    ticket = await opened(people.resident, STREET)
+    await done(people.street, ticket, "note", note="在永嘉路")
+    assert (await people.community.get(f"/tickets/v1/tickets/{ticket}")).status_code == 404
+    assert "hand_down" in (await read(people.street, ticket))["possible"]
+    below = await done(people.street, ticket, "hand_down", unit=COMMUNITY, note="属地办理")
+    assert (below["unit"], below["level"], below["handler"], below["state"]) == (
+        *(COMMUNITY, "community", COMMUNITY),
+        "open",
+    )
+    assert await tickets.database.fetchval(RUNNING, UUID(ticket)) == ["answer", "solve"]
+    steps = [(entry["sequence"], entry["move"]) for entry in await trail(people.community, ticket)]
+    assert steps == [(1, "open"), (2, "note"), (3, "hand_down")]
+    assert below["version"] == 3
+    assert (await moved(people.community, ticket, "assign", assignee=str(people.worker))).status_code == 404
+    assert (await people.grid.get(f"/tickets/v1/tickets/{ticket}")).status_code == 404
+    assert (await done(people.community, ticket, "hand_down", unit=GRID))["handler"] == COMMUNITY
+    await done(people.community, ticket, "assign", assignee=str(people.worker))
+    await done(people.grid, ticket, "resolve", note="已更换灯泡")
+    assert [entry["facts"] for entry in await trail(people.grid, ticket) if entry["move"] == "hand_down"] == [
+        {"from": STREET, "to": COMMUNITY, "level": "community"},
+        {"from": COMMUNITY, "to": GRID, "level": "community"},
+    ]
+    assert await tickets.database.fetchval(RUNNING, UUID(ticket)) == ["confirm"]
+    first, second = await told(tickets, ticket, "returned")
+    manager = await tickets.database.fetch(
+        "SELECT staff::text FROM known_assignment WHERE role = 'community_manager' AND unit = $1",
+        units.parse(COMMUNITY),
+    )
+    assert first["unit"] == COMMUNITY
+    assert set(first["supervisors"]) <= {row["staff"] for row in manager}
+    assert first["supervisors"]
+    assert str(people.worker) in second["supervisors"]
+
+
+async def test_all_that_belongs_to_it_lies_where_it_does(tickets: Running, people: People) -> None:
+    await founded(tickets, "lights")
+    ticket = await opened(people.resident, STREET)
+    same = await opened(people.resident, STREET)
+    await done(people.street, same, "fold", into=ticket)
+    called = await moved(people.street, ticket, "whistle", departments=["lights"])
+    assert called.status_code == 201, called.text
+    await tickets.database.execute(
+        "INSERT INTO ticket_file"
+        " (district, id, unit, ticket_id, reporter, slot, uploader, kind, size, added_at, version)"
+        " SELECT district, $2, unit, id, reporter, 1, reporter, 'pdf', 1, now(), 1 FROM ticket WHERE id = $1",
+        *(UUID(ticket), uuid4()),
+    )
+    await done(people.street, ticket, "hand_down", unit=COMMUNITY)
+    for table in ("ticket_entry", "ticket_file", "ticket_follower", "whistle"):
+        lies = f"SELECT array_agg(DISTINCT unit) FROM {table} WHERE ticket_id = $1"  # noqa: S608 of constants
+        assert await tickets.database.fetchval(lies, UUID(ticket)) == [units.parse(COMMUNITY)], table
+    timers = await tickets.database.fetch(
+        "SELECT kind, unit FROM timer"
+        " WHERE aggregate = $1 OR aggregate IN (SELECT id FROM whistle WHERE ticket_id = $1)",
+        UUID(ticket),
+    )
+    assert {(row["kind"], row["unit"]) for row in timers} == {
+        (kind, units.parse(COMMUNITY)) for kind in ("answer", "solve", "report")
+    }
+    await done(people.community, ticket, "assign", assignee=await manager_id(tickets))
+    assert await tickets.database.fetchval(RUNNING, UUID(ticket)) == ["solve"]
+
+
+async def manager_id(tickets: Running) -> str:
+    return str(await employ(tickets, "community_manager", COMMUNITY))
+
+
+async def test_clocks_go_on_where_the_level_stays(people: People) -> None:
+    ticket = await opened(people.resident, COMMUNITY)
+    due = (await read(people.community, ticket))["answer_due_at"]
+    below = await done(people.community, ticket, "hand_down", unit=MICRO)
+    assert (below["unit"], below["answer_due_at"]) == (MICRO, due)
+    assert "hand_down" not in (await read(people.community, ticket))["possible"]
+
+
+async def test_what_was_raised_is_handed_down_with_who_has_it(tickets: Running, people: People) -> None:
+    ticket = await opened(people.resident, COMMUNITY)
+    manager = await manager_id(tickets)
+    await done(people.community, ticket, "assign", assignee=manager)
+    await done(people.community, ticket, "escalate", note="需要街道协调")
+    assert (await moved(people.community, ticket, "hand_down", unit=GRID)).status_code == 403
+    below = await done(people.street, ticket, "hand_down", unit=GRID, note="请网格办理")
+    assert (below["level"], below["assignee"], below["state"]) == ("community", manager, "assigned")
+    assert await tickets.database.fetchval(RUNNING, UUID(ticket)) == ["solve"]
+
+
+@pytest.mark.parametrize("unit", [STREET, "310104", SIBLING, "310104003999", "310115005001"])
+async def test_only_a_unit_below_it_that_is_there_takes_it_over(people: People, unit: str) -> None:
+    ticket = await opened(people.resident, STREET)
+    refused = await moved(people.street, ticket, "hand_down", unit=unit)
+    assert refused.status_code == 422, refused.text
+    assert (await read(people.street, ticket))["unit"] == STREET
+    assert (await moved(people.resident, ticket, "hand_down", unit=COMMUNITY)).status_code == 403
+    assert (await moved(people.grid, ticket, "hand_down", unit=COMMUNITY)).status_code in {403, 404}
+
+
+async def test_each_step_counts_where_the_ticket_lay_then(tickets: Running, people: People) -> None:
+    """What a past day came to stays, and what is open is counted once, where it is."""
+    street = "310104777"
+    community = f"{street}001"
+    await tickets.know_units(community)
+    await tickets.database.execute("DELETE FROM figures_until")
+    await tickets.database.execute(
+        "INSERT INTO figures_until VALUES (310104, 310104000000000000, $1)",
+        (datetime.now(UTC) - timedelta(days=9)).date(),
+    )
+    ticket = await opened(people.resident, street)
+    yesterday = datetime.now(UTC) - timedelta(days=2)
+    earlier = UUID(int=int(yesterday.timestamp() * 1000) << 80 | 7)
+    await tickets.database.execute(
+        "UPDATE ticket_entry SET at = $2, id = $3 WHERE ticket_id = $1", UUID(ticket), yesterday, earlier
+    )
+    before = await figures(people.district, street)
+    await done(people.district, ticket, "hand_down", unit=community)
+    after = await figures(people.district, street)
+    today = max(after)
+    assert {day: cells for day, cells in after.items() if day != today} == {
+        day: cells for day, cells in before.items() if day != today
+    }
+    assert after[today] == {community: (0, 1)}
+    await done(people.district, ticket, "assign", assignee=str(await employ(tickets, "district_admin", "310104")))
+    await done(people.district, ticket, "resolve")
+    await done(people.resident, ticket, "close")
+    assert (await figures(people.district, street))[today] == {community: (0, 0)}
+
+
+async def figures(client: httpx.AsyncClient, within: str) -> dict[str, dict[str, tuple[int, int]]]:
+    """Give how many were opened and open, by day and unit."""
+    days: dict[str, Any] = {
+        "from": str((datetime.now(UTC) - timedelta(days=4)).date()),
+        "to": str((datetime.now(UTC) + timedelta(hours=8)).date()),
+    }
+    answer = await client.get("/tickets/v1/figures", params={"within": within, "by": "unit", "period": "day", **days})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    for one in answer.json()["items"]:
+        found.setdefault(one["start"], {})[one["key"]] = (one["opened"], one["open"])
+    return found
