@@ -75,7 +75,7 @@ async def test_what_becomes_a_case_takes_along_what_was_folded_into_it(
     tickets: Running, residents: list[httpx.AsyncClient], district: httpx.AsyncClient, public: str
 ) -> None:
     app, manager = tickets.client("app", "310104"), tickets.client("community_manager", COMMUNITY)
-    team = {"name": "调解队", "members": [str(uuid4())]}
+    team = {"name": "调解队", "members": [str(await employ(tickets, "community_manager", COMMUNITY))]}
     assert (await district.put(f"/tickets/v1/case-teams/{STREET}/1", json=team)).status_code == 200
     one, two, three = [
         await opened(client, unit=unit, category=public)

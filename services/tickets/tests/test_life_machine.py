@@ -51,7 +51,7 @@ AGAIN = {
     Move.ASSIGN: {"urn:linli:problem:ticket-already-assigned", "urn:linli:problem:nobody-there"},
     Move.WHISTLE: {"urn:linli:problem:already-called"},
 }
-"""What is possible, and not to be done twice; nor is it given to the worker by who reaches none of his offices above it."""
+"""What is possible, and not to be done twice; nor given to the worker by who reaches none of his offices above it."""
 ACTORS = ("reporter", "neighbour", "worker", "community", "street", "district")
 
 

@@ -144,9 +144,7 @@ def _above(unit: int | None) -> list[int]:
 
 async def workers_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
     """List the grid workers (网格员) in whose grid a ticket lies."""
-    there = _in_office(ticket, {"grid_worker"})
-    found = select(KnownAssignment.staff).where(there).distinct().order_by(KnownAssignment.staff)
-    return tuple(await session.scalars(found.limit(SUPERVISORS)))
+    return await in_office(session, ticket.unit, {"grid_worker"})
 
 
 async def supervisors_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
