@@ -96,6 +96,25 @@ async def test_every_chain_is_followed_and_its_last_hash_shown(log: Log) -> None
             "row 2 of district 310104 was altered",
             ["UPDATE audit SET at = at - interval '1 s' WHERE district = 310104 AND sequence = 2"],
         ),
+        (
+            "row 4 of district 310104 was altered",
+            ["UPDATE audit SET at = 'infinity' WHERE district = 310104 AND sequence = 4"],
+        ),
+        (
+            "row 4 of district 310104 was altered",
+            ["UPDATE audit SET at = '4713-01-01 BC' WHERE district = 310104 AND sequence = 4"],
+        ),
+        (
+            "row 4 of district 310104 was altered",
+            ["UPDATE audit SET at = '20000-01-01' WHERE district = 310104 AND sequence = 4"],
+        ),
+        (
+            "row 4 of district 310104 was altered",
+            [
+                "ALTER TABLE audit ALTER subjects DROP NOT NULL",
+                "UPDATE audit SET subjects = NULL WHERE district = 310104 AND sequence = 4",
+            ],
+        ),
         ("row 3 of district 310104 is missing", ["DELETE FROM audit WHERE district = 310104 AND sequence = 3"]),
         ("row 1 of district 310104 is missing", ["DELETE FROM audit WHERE district = 310104 AND sequence = 1"]),
         ("row 5 of district 310104 was altered", [_ADDED]),

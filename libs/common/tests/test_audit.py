@@ -102,6 +102,9 @@ async def test_whatever_the_words_the_database_and_verify_agree(
     [
         "UPDATE audit SET purpose = 'another' WHERE district = $1 AND sequence = 2",
         "UPDATE audit SET at = at + interval '1 microsecond' WHERE district = $1 AND sequence = 2",
+        "UPDATE audit SET at = 'infinity' WHERE district = $1 AND sequence = 2",
+        "UPDATE audit SET at = '4713-01-01 BC' WHERE district = $1 AND sequence = 2",
+        "UPDATE audit SET at = '294276-12-31' WHERE district = $1 AND sequence = 2",
         "UPDATE audit SET subjects = '{}' WHERE district = $1 AND sequence = 3",
         "DELETE FROM audit WHERE district = $1 AND sequence = 1",
         "DELETE FROM audit WHERE district = $1 AND sequence = 2",

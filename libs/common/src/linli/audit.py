@@ -12,11 +12,25 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, FetchedValue, Integer, LargeBinary, Text, Uuid, func, insert, select, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    FetchedValue,
+    Integer,
+    LargeBinary,
+    Text,
+    Uuid,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -25,7 +39,10 @@ from linli.models import Base
 from linli.security import Principal
 
 _START: Final = bytes(32)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# PostgreSQL's times go further than Python's, and to infinity, which no row was ever written at.
+_MICROSECONDS: Final[ColumnElement[str | None]] = literal_column(
+    "CASE WHEN isfinite(at) THEN trunc(extract(epoch FROM at) * 1000000)::text END"
+)
 
 
 class AuditRow(Base):
@@ -108,12 +125,12 @@ def _digest(row: Any) -> bytes:  # noqa: ANN401 a row of the table
         row.district,
         row.sequence,
         row.unit,
-        (row.at - _EPOCH) // timedelta(microseconds=1),
+        row.microseconds and int(row.microseconds),
         str(row.actor),
         row.client,
         row.action,
         row.purpose,
-        [str(subject) for subject in row.subjects],
+        row.subjects and [str(subject) for subject in row.subjects],
         row.fields,
     ]
     return hashlib.sha256(row.previous + json.dumps(facts, ensure_ascii=False).encode()).digest()
@@ -130,9 +147,12 @@ async def verify(connection: AsyncConnection | AsyncSession, district: int) -> V
         AuditBroken: at the first row that is altered, missing or added.
     """
     table = AuditRow.__table__
+    read = [column for column in table.c if column is not table.c.at]
     sequence, previous = 0, _START
     rows = await connection.stream(
-        select(table).where(table.c.district == district).order_by(table.c.sequence),
+        select(*read, _MICROSECONDS.label("microseconds"))
+        .where(table.c.district == district)
+        .order_by(table.c.sequence),
         execution_options={"yield_per": 1000},
     )
     async for row in rows:
