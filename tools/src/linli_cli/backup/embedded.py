@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
+from threading import Event
 from typing import Final
 
 import asyncpg
@@ -51,23 +52,39 @@ def restore(home: Home, backup: Backup, point: Point, patience: int) -> None:
             )
         with step(f"Files and log of {backup.receipt.name}", "数据文件与日志已就位"):
             _lay(home, backup, point)
-        try:
-            with _postgres(home) as process:
-                with step("The log was followed", "日志已回放"):
-                    until = asyncio.run(_recovered(home, process, patience))
-                with step("Tables are up to date", "数据表已是最新"):
-                    asyncio.run(provision(database.superuser_url(home), APPS, database.passwords(home)))
-                    database.migrate_all(home)
-                kept = backup.place, backup.key
-                told, findings = asyncio.run(proved(Stores.of(home), backup.receipt if point.alone else None, kept))
-        except BaseException:
-            shutil.rmtree(home.data / "postgres")  # the next try begins anew
-            raise
-        # It is no new platform, which would be filled with a demo.
-        home.first_run_done.write_text("".join(" ".join(command) + "\n" for command in FIRST_RUN))
-        home.remember()
+        with _begun_anew_if_it_fails(home) as recovered, _postgres(home) as process:
+            with step("The log was followed", "日志已回放"):
+                until = asyncio.run(_recovered(home, process, patience))
+            with step("Tables are up to date", "数据表已是最新"):
+                asyncio.run(provision(database.superuser_url(home), APPS, database.passwords(home)))
+                database.migrate_all(home)
+            # It is no new platform, which would be filled with a demo.
+            home.first_run_done.write_text("".join(" ".join(command) + "\n" for command in FIRST_RUN))
+            home.remember()
+            recovered.set()
+            kept = backup.place, backup.key
+            told, findings = asyncio.run(proved(Stores.of(home), backup.receipt if point.alone else None, kept))
     proof.show(until, told, findings)
     err.print("Go on 下一步: make up; then take a backup 随后请立即备份: linli backup --to ...", soft_wrap=True)
+
+
+@contextmanager
+def _begun_anew_if_it_fails(home: Home) -> Iterator[Event]:
+    """Remove what a restore that fails had laid; what was recovered by then stays, as it may be all there is."""
+    recovered = Event()
+    try:
+        yield recovered
+    except BaseException:
+        if recovered.is_set():
+            err.print(
+                f"[red]![/] The databases are restored and stay in {home.data}, but not all was proved, nor told "
+                "again. Mend what is said below, move that folder away, and restore again.\n"
+                "  数据库已恢复并予保留，但校验和补发未完成。请按下述提示处理，移走该目录后重新恢复。",
+                soft_wrap=True,
+            )
+        else:
+            shutil.rmtree(home.data / "postgres")  # the next try begins anew
+        raise
 
 
 def _must_be_empty(home: Home) -> None:
