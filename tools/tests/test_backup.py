@@ -27,7 +27,7 @@ from linli.testing import Stage, tcp_postgres
 from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores, connected
-from linli_cli.backup import base, contents, files, segments, take, wal
+from linli_cli.backup import base, contents, files, reached, segments, take, wal
 from linli_cli.backup.contents import PRIMARY, Receipt, Server
 from linli_cli.backup.lay import Point, into_folder, into_tar, lay
 from linli_cli.backup.opened import Backup
@@ -188,7 +188,7 @@ async def test_the_log_is_kept_as_it_is_written_and_laid_beside_the_files(
             await connection.execute("INSERT INTO ticket SELECT generate_series(2, 1000)")
             done = await connection.fetchval("SELECT clock_timestamp()")
             await connection.execute("SELECT pg_switch_wal()")
-        await _rounds(receiver, lambda: (wal.reached(place, server.system) or done) > done)
+        await _rounds(receiver, lambda: (until(place, server.system) or done) > done)
         await _nothing_is_reached_without_its_files(receiver, source, stores, place, server.system)
     finally:
         await asyncio.to_thread(receiver.finish)
@@ -218,6 +218,10 @@ async def test_the_log_is_kept_as_it_is_written_and_laid_beside_the_files(
             lay(backup, PRIMARY, Point(), into_folder(folder))
 
 
+def until(place: Place, system: str) -> datetime | None:
+    return reached.until(place, system, 1)
+
+
 async def _rounds(receiver: wal.Receiver, enough: Callable[[], bool]) -> None:
     while not enough():
         await asyncio.sleep(0.1)
@@ -227,18 +231,46 @@ async def _rounds(receiver: wal.Receiver, enough: Callable[[], bool]) -> None:
 async def _nothing_is_reached_without_its_files(
     receiver: wal.Receiver, source: take.Source, stores: Stores, place: Place, system: str
 ) -> None:
-    file, reached = uuid7(), wal.reached(place, system)
+    file, before = uuid7(), until(place, system)
     async with connected(source.services["tickets"]) as connection:
         await connection.execute("INSERT INTO ticket_file VALUES (310104, $1, $2)", file, len(CONTENT))
         try:
             with pytest.raises(Trouble, match=f"are nowhere: {object_name(310104, file)}"):
                 await _rounds(receiver, lambda: False)
-            assert wal.reached(place, system) == reached
+            assert until(place, system) == before
             stores.files.write(object_name(310104, file), CONTENT)
-            await _rounds(receiver, lambda: wal.reached(place, system) != reached)
+            await _rounds(receiver, lambda: until(place, system) != before)
             assert [name for name in place.names("files") if str(file) in name]
         finally:
             await connection.execute("DELETE FROM ticket_file WHERE id = $1", file)
+
+
+def kept_by_another(place: Place, system: str, timeline: int, ago: timedelta) -> None:
+    found = reached.Reached(until=datetime.now(UTC) - ago, timeline=timeline)
+    reached.write(place, system, found)
+
+
+async def test_a_copy_does_not_back_up_where_the_platform_keeps_its_log(
+    home: Home, stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path
+) -> None:
+    [source] = take.sources(stores)
+    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+    async with connected(source.url) as connection:
+        system, timeline = await reached.who(connection)
+        kept_by_another(place, system, timeline + 1, timedelta(minutes=4))
+        with pytest.raises(Trouble, match="another copy of this database"):
+            await taken(home, stores, place, key[0])
+        with pytest.raises(Trouble, match="another copy of this database"):
+            await asyncio.to_thread(receiver.round)
+        assert [name for name in place.names() if "reached" not in name] == []
+        assert not await connection.fetchval("SELECT count(*) FROM pg_replication_slots")
+        kept_by_another(place, system, timeline + 1, timedelta(minutes=6))
+        await taken(home, stores, place, key[0])
+        try:
+            await _rounds(receiver, lambda: getattr(reached.read(place, system), "timeline", 0) == timeline)
+        finally:
+            await asyncio.to_thread(receiver.finish)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
 
 
 def test_whatever_fails_is_tried_again() -> None:
@@ -304,6 +336,32 @@ def test_the_newest_backup_from_before_the_time_is_chosen(tmp_path: Path) -> Non
         chosen(str(tmp_path), datetime(2026, 11, 22))  # noqa: DTZ001 that is what is refused
     with pytest.raises(Trouble, match="no backup linli-9"):
         chosen(f"{tmp_path}/base/linli-9.age", None)
+
+
+def test_a_copys_backup_counts_for_none_of_the_platform_whose_log_went_on(tmp_path: Path) -> None:
+    noon = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    place = Place(str(tmp_path))
+    for number, line in ((0, 1), (1, 2)):
+        one = receipt_of(f"linli-{number}", noon + timedelta(minutes=number), segments.name_of(line, 3))
+        place.write(one.archive, b"1")
+        contents.write(place, one)
+    for number in (3, 4, 5):
+        place.write(wal.path("1", segments.name_of(1, number)), b"sealed")
+    kept_by_another(place, "1", 1, timedelta(0))
+    _, found, point = chosen(str(tmp_path), None)
+    assert (found.name, point) == ("linli-0", Point())
+    assert chosen(str(tmp_path), noon + timedelta(minutes=30))[1].name == "linli-0"
+    assert contents.find(place, "").name == "linli-0"
+    platform, copy = (contents.find(place, f"linli-{number}").servers[PRIMARY] for number in (0, 1))
+    assert (len(wal.later(place, platform)), wal.later(place, copy)) == (3, [])
+    said = CliRunner().invoke(app, ["backup", "list", "--to", str(tmp_path)]).output.splitlines()
+    assert [("itself" in line) for line in said if "linli-" in line] == [False, True]
+    # The platform itself was restored, and the log of before ended then: it is the copy that goes on.
+    kept_by_another(place, "1", 1, timedelta(hours=2))
+    assert contents.find(place, "").name == "linli-1"
+    kept_by_another(place, "1", 2, timedelta(0))
+    assert contents.find(place, "").name == "linli-1"
+    assert reached.until(place, "1", 1), "what was restored goes on from the timeline before"
 
 
 def test_nothing_is_written_outside_of_the_servers_folder(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from linli.driver import LOST
 from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores
-from linli_cli.backup import base, contents, files, take, wal
+from linli_cli.backup import base, contents, files, reached, take, wal
 from linli_cli.backup.opened import Backup
 from linli_cli.console import Trouble, err, out, step
 from linli_cli.district.commands import key
@@ -77,7 +77,7 @@ def list_(to: To = "") -> None:
     columns = ("size 大小", "files 附件", "version 版本", "restorable until 可恢复至")
     table = Table("backup 备份", "from 开始", "to 完成", *columns)
     for one in contents.receipts(place):
-        found = [wal.reached(place, server.system) for server in one.servers.values()]
+        found = [reached.until(place, server.system, server.timeline) for server in one.servers.values()]
         until = min((time for time in found if time), default=None) if all(found) else None
         table.add_row(
             one.name,
@@ -101,7 +101,7 @@ def status(
     if now - newest.finished_at > timedelta(hours=hours):
         late.append(f"the newest backup is of {newest.finished_at:%F %T}Z")
     for name, server in newest.servers.items() if minutes else ():
-        until = wal.reached(place, server.system)
+        until = reached.until(place, server.system, server.timeline)
         if until is None or now - until > timedelta(minutes=minutes):
             late.append(f"the log of {name} is kept until {until:%F %T}Z" if until else f"no log of {name} is kept")
         if gap := wal.gap(place, server):

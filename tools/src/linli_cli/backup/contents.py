@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 
 from linli_cli.archive.places import Place
+from linli_cli.backup import reached, segments
 from linli_cli.console import Trouble
 
 PRIMARY: Final = "primary"
@@ -31,6 +32,11 @@ class Server(BaseModel):
     system: str
     pieces: list[str]
     rows: dict[str, tuple[int, int]]
+
+    @property
+    def timeline(self) -> int:
+        """On which its log goes on."""
+        return segments.timeline(self.pieces[-1])
 
 
 class Files(BaseModel):
@@ -131,14 +137,22 @@ def delete(place: Place, receipt: Receipt) -> None:
     place.delete(receipt.list_of_files)
 
 
+def own(place: Place) -> list[Receipt]:
+    """List the backups of the platform whose log is kept there, the oldest first; none of a drill's copy of it."""
+    return [
+        one
+        for one in receipts(place)
+        if not any(reached.passed(place, s.system, s.timeline, one.finished_at) for s in one.servers.values())
+    ]
+
+
 def find(place: Place, name: str) -> Receipt:
-    """Find a backup by its name, or the newest.
+    """Find a backup by its name, or the platform's newest.
 
     Raises:
         Trouble: when there is none.
     """
-    there = receipts(place)
-    chosen = [one for one in there if one.name == name] if name else there
+    chosen = [one for one in receipts(place) if one.name == name] if name else own(place)
     if not chosen:
         raise Trouble(
             f"There is no backup {name} in {place.address}." if name else f"There is no backup in {place.address}.",

@@ -75,7 +75,7 @@ def chosen(source: str, at: datetime | None) -> tuple[Place, Receipt, Point]:
     else:
         place = Place(source)
         receipt = contents.find(place, "")
-        there = contents.receipts(place)
+        there = contents.own(place)
     if at:
         if not (older := [one for one in there if one.finished_at <= at]):
             raise Trouble(

@@ -24,7 +24,7 @@ from linli_cli.archive.seal import Lock
 from linli_cli.archive.stores import Stores, connected
 from linli_cli.archive.tables import PASSING
 from linli_cli.archive.tape import TapeWriter
-from linli_cli.backup import base, contents, files
+from linli_cli.backup import base, contents, files, reached
 from linli_cli.backup.contents import PRIMARY, Receipt, Server
 from linli_cli.console import Trouble, err, step
 from linli_cli.home import SERVICES, Home
@@ -66,12 +66,16 @@ async def take(home: Home, stores: Stores, place: Place, lock: Lock, *, secrets:
     """Take a backup while the platform is in use.
 
     Raises:
-        Trouble: when a server or the place can't be reached, or what was written is not what is read there again.
+        Trouble: when a server or the place can't be reached, the place is a copy's, or what was written is not what is
+            read there again.
     """
     began = datetime.now(UTC)
     name = began.strftime("linli-%Y%m%dT%H%M%SZ")
     if place.has(contents.archive_of(name)):
         raise Trouble("Another backup was begun this very second.", "同一秒内已有备份开始。")
+    for one in sources(stores):
+        async with connected(one.url) as connection:
+            reached.require_alone(place, *await reached.who(connection))
     servers: dict[str, Server] = {}
     with (
         place.writing(contents.archive_of(name)) as target,

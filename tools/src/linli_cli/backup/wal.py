@@ -8,7 +8,6 @@ a base backup begins anew. The spool is bounded in the same way. Files of ticket
 import asyncio
 import gzip
 import hashlib
-import json
 import re
 import subprocess
 import time
@@ -23,16 +22,15 @@ from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import connected
 from linli_cli.archive.tape import damaged
-from linli_cli.backup import base, segments
+from linli_cli.backup import base, reached, segments
 from linli_cli.backup.contents import Server
 from linli_cli.backup.new_files import NewFiles
+from linli_cli.backup.reached import Reached
 from linli_cli.backup.take import Source
 from linli_cli.console import Trouble, err
 
 SLOT: Final = "linli_wal"
-_WHERE: Final = "wal"
 _SEALED: Final = ".gz.age"
-_REACHED: Final = "reached.json"
 _NAME: Final = re.compile(r"[0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history")
 _SPOOL_LIMIT: Final = 2**30
 _END_WITHIN: Final = 10
@@ -41,12 +39,12 @@ _FAILURES: Final = (Trouble, *LOST, OSError)
 
 def path(system: str, name: str) -> str:
     """Tell where a piece or a history is kept."""
-    return f"{_WHERE}/{system}/{name}{_SEALED}"
+    return f"{reached.WHERE}/{system}/{name}{_SEALED}"
 
 
 def names(place: Place, system: str) -> list[str]:
     """List what is kept of a server's log: pieces, whole and partial, and histories."""
-    found = [one.rpartition("/")[2] for one in place.names(f"{_WHERE}/{system}")]
+    found = [one.rpartition("/")[2] for one in place.names(f"{reached.WHERE}/{system}")]
     return [one.removesuffix(_SEALED) for one in found if one.endswith(_SEALED)]
 
 
@@ -56,9 +54,13 @@ def pieces(place: Place, system: str) -> list[str]:
 
 
 def later(place: Place, server: Server) -> list[str]:
-    """List the pieces from a backup's first on, in order; a partial one where there is no whole one."""
-    first = segments.number(server.pieces[0])
-    found = [name for name in pieces(place, server.system) if segments.number(name) >= first]
+    """List the pieces from a backup's first on, in order; a partial one where there is no whole one.
+
+    Those of a timeline before the backup's are of the server that it is a copy of.
+    """
+    first, line = segments.number(server.pieces[0]), server.timeline
+    there = pieces(place, server.system)
+    found = [name for name in there if segments.number(name) >= first and segments.timeline(name) >= line]
     whole = {name for name in found if segments.is_piece(name)}
     return sorted(name for name in found if name in whole or name.removesuffix(segments.PARTIAL) not in whole)
 
@@ -86,12 +88,6 @@ def fetch(place: Place, system: str, name: str, key: Key) -> bytes:
     return content
 
 
-def reached(place: Place, system: str) -> datetime | None:
-    """Tell until when everything that was committed is kept; None when nothing is."""
-    name = f"{_WHERE}/{system}/{_REACHED}"
-    return datetime.fromisoformat(json.loads(place.read(name))["until"]) if place.has(name) else None
-
-
 class Receiver:
     """Fetches one server's log, and keeps it."""
 
@@ -103,6 +99,7 @@ class Receiver:
         self._files = NewFiles(source, place, lock, store)
         self._process: subprocess.Popen[bytes] | None = None
         self._system = ""
+        self._timeline = 0
         self._shipped: dict[str, str] = {}
         self._last = 0
         self._mark: tuple[datetime, int] | None = None
@@ -125,9 +122,9 @@ class Receiver:
         finally:  # what was fetched from a server that is gone is worth all the more
             self._keep()
         if until:
-            asyncio.run(self._files.keep(reached(self._place, self._system) or until))
-            content = json.dumps({"until": until.isoformat()}).encode()
-            self._place.write(f"{_WHERE}/{self._system}/{_REACHED}", content)
+            before = reached.read(self._place, self._system)
+            asyncio.run(self._files.keep(before.until if before else until))
+            reached.write(self._place, self._system, Reached(until=until, timeline=self._timeline))
 
     def _keep(self) -> None:
         try:
@@ -182,7 +179,8 @@ class Receiver:
     async def _prepare(self) -> bool:
         """Have the server keep what was not fetched; tell whether that begins only now."""
         async with connected(self._source.url) as connection:
-            self._system = await connection.fetchval("SELECT system_identifier::text FROM pg_control_system()")
+            self._system, self._timeline = await reached.who(connection)
+            reached.require_alone(self._place, self._system, self._timeline)
             query = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1"
             status = await connection.fetchval(query, SLOT)
             if status == "lost":
@@ -206,6 +204,7 @@ class Receiver:
         return None
 
     def _ship(self) -> None:
+        reached.require_alone(self._place, self._system, self._timeline)
         for file in sorted(self._spool.iterdir()):
             if not _NAME.fullmatch(file.name):
                 continue

@@ -1,0 +1,88 @@
+"""Until when a server's log is kept, and on which timeline (时间线): a restore begins a new one, under the old number.
+
+So a copy, such as a drill's, is told from the server it was restored from by its timeline alone.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import asyncpg
+from pydantic import BaseModel, ValidationError
+
+from linli_cli.archive.places import Place
+from linli_cli.backup import segments
+from linli_cli.console import Trouble
+
+WHERE: Final = "wal"
+_FRESH: Final = timedelta(minutes=5)
+_WHO: Final = "SELECT system_identifier::text, pg_walfile_name(pg_current_wal_flush_lsn()) FROM pg_control_system()"
+
+
+class Reached(BaseModel):
+    """How far a server's log is kept.
+
+    Attributes:
+        until: all that was committed before is kept.
+        timeline: on which it goes on; 0 when a version wrote this that did not say.
+    """
+
+    until: datetime
+    timeline: int = 0
+
+
+def _path(system: str) -> str:
+    return f"{WHERE}/{system}/reached.json"
+
+
+async def who(connection: asyncpg.Connection) -> tuple[str, int]:
+    """Ask a server for its number, and for the timeline that it is on."""
+    system, piece = await connection.fetchrow(_WHO)
+    return system, segments.timeline(piece)
+
+
+def read(place: Place, system: str) -> Reached | None:
+    """Tell how far a server's log is kept; None when nothing is.
+
+    Raises:
+        Trouble: when what says so is damaged.
+    """
+    content = place.find(_path(system))
+    try:
+        return None if content is None else Reached.model_validate_json(content)
+    except ValidationError as error:
+        raise Trouble(f"{_path(system)} is not what was written there.", f"{_path(system)} 已损坏。") from error
+
+
+def write(place: Place, system: str, reached: Reached) -> None:
+    """Say how far a server's log is kept."""
+    place.write(_path(system), reached.model_dump_json().encode())
+
+
+def until(place: Place, system: str, timeline: int) -> datetime | None:
+    """Tell until when what is on a timeline can be followed; None when no log of it or of a later one is kept."""
+    found = read(place, system)
+    return None if found is None or 0 < found.timeline < timeline else found.until
+
+
+def passed(place: Place, system: str, timeline: int, since: datetime) -> bool:
+    """Tell whether what is on a timeline is a copy's: the server that it was made of has kept its log since then."""
+    found = read(place, system)
+    return found is not None and 0 < found.timeline < timeline and found.until > since
+
+
+def require_alone(place: Place, system: str, timeline: int) -> Reached | None:
+    """Tell how far a server's log is kept, where it is the only one under its number.
+
+    Raises:
+        Trouble: when the log of a copy of it, or of what it is a copy of, is being kept there.
+    """
+    found = read(place, system)
+    if found and found.timeline not in {0, timeline} and datetime.now(UTC) - found.until < _FRESH:
+        raise Trouble(
+            f"In {place.address} the log of another copy of this database is being kept, on timeline {found.timeline}; "
+            f"this one is on {timeline}.",
+            f"{place.address} 正在归档同一数据库另一副本的日志（时间线 {found.timeline}，此处为 {timeline}）。",
+            hint="A drill's backups go elsewhere: another LINLI_BACKUP_TO, or none. Is the other copy gone for good, "
+            "wait five minutes.  演练请使用其他备份位置；若另一副本已停用，请五分钟后重试。",
+        )
+    return found
