@@ -273,6 +273,44 @@ async def test_a_copy_does_not_back_up_where_the_platform_keeps_its_log(
             await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
 
 
+async def test_the_log_waits_here_while_the_place_is_not_mounted(
+    stores: Stores, key: tuple[Lock, Key], tmp_path: Path
+) -> None:
+    [source] = take.sources(stores)
+    mounted, place = tmp_path / "mounted", Place(str(tmp_path / "there"), make=True)
+    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+    async with connected(source.url) as connection:
+        system, _ = await reached.who(connection)
+
+        async def write_pieces(number: int) -> None:
+            for _ in range(number):
+                await connection.execute("SELECT pg_logical_emit_message(false, 'test', 'x')")
+                await connection.execute("SELECT pg_switch_wal()")
+
+        try:
+            await asyncio.to_thread(receiver.round)
+            await write_pieces(1)
+            await _rounds(receiver, lambda: until(place, system) is not None)
+            (tmp_path / "there").rename(mounted)
+            for empty in (False, True):
+                if empty:
+                    (tmp_path / "there").mkdir()
+                await write_pieces(2)
+                for _ in range(5):
+                    await asyncio.sleep(0.2)
+                    with pytest.raises(Trouble, match="is it mounted"):
+                        await asyncio.to_thread(receiver.round)
+                assert place.names() == []
+            (tmp_path / "there").rmdir()
+            mounted.rename(tmp_path / "there")
+            await _rounds(receiver, lambda: len(list(filter(segments.is_piece, wal.pieces(place, system)))) >= 5)
+        finally:
+            await asyncio.to_thread(receiver.finish)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+    there = wal.pieces(place, system)
+    assert segments.missing(min(there), there) == []
+
+
 def test_whatever_fails_is_tried_again() -> None:
     failures: list[Exception] = [
         Trouble("away", "中断"),

@@ -100,6 +100,7 @@ class Receiver:
         self._process: subprocess.Popen[bytes] | None = None
         self._system = ""
         self._timeline = 0
+        self._there = False
         self._shipped: dict[str, str] = {}
         self._last = 0
         self._mark: tuple[datetime, int] | None = None
@@ -125,6 +126,7 @@ class Receiver:
             before = reached.read(self._place, self._system)
             asyncio.run(self._files.keep(before.until if before else until))
             reached.write(self._place, self._system, Reached(until=until, timeline=self._timeline))
+            self._there = True
 
     def _keep(self) -> None:
         try:
@@ -158,9 +160,10 @@ class Receiver:
                 self._ship()
             for file in self._spool.iterdir():
                 file.unlink()
+        if new or not self._there:
             err.print(
-                f"{self._source.name}: its log is kept from now on; take a backup now, to begin with.  "
-                "从现在起归档日志，请立即执行一次 linli backup。",
+                f"{self._source.name}: its log is kept in {self._place.address} from now on; take a backup now, to "
+                "begin with.  从现在起归档日志，请立即执行一次 linli backup。",
                 soft_wrap=True,
             )
         kept = filter(segments.is_piece, pieces(self._place, self._system))
@@ -180,7 +183,7 @@ class Receiver:
         """Have the server keep what was not fetched; tell whether that begins only now."""
         async with connected(self._source.url) as connection:
             self._system, self._timeline = await reached.who(connection)
-            reached.require_alone(self._place, self._system, self._timeline)
+            self._require_place()
             query = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1"
             status = await connection.fetchval(query, SLOT)
             if status == "lost":
@@ -203,8 +206,17 @@ class Receiver:
             return before[0]
         return None
 
+    def _require_place(self) -> None:
+        if reached.require_alone(self._place, self._system, self._timeline):
+            self._there = True
+        elif self._there:
+            raise Trouble(
+                f"What was kept in {self._place.address} is gone: is it mounted? The log waits here.",
+                f"{self._place.address} 中已归档的日志不见了，请检查是否已挂载；日志暂存本机。",
+            )
+
     def _ship(self) -> None:
-        reached.require_alone(self._place, self._system, self._timeline)
+        self._require_place()
         for file in sorted(self._spool.iterdir()):
             if not _NAME.fullmatch(file.name):
                 continue
