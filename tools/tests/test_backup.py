@@ -424,8 +424,15 @@ def test_whoever_watches_is_told_when_backups_are_late(tmp_path: Path) -> None:
     assert "no log of primary is kept" in said
 
 
-def test_a_place_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_place_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    for address in ("s3://", "s3:///", "s3:///prefix", "s3:", "s3:/bucket", "S3://bucket", "backups:linli"):
+        with pytest.raises(Trouble, match="neither a folder nor s3"):
+            Place(address, make=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+    Place(f"{tmp_path}/backups:linli/", make=True).write("x", b"1")
+    assert (tmp_path / "backups:linli" / "x").exists()
     for address in ("ftp://there/x", str(tmp_path / "nowhere"), str(tmp_path / "file" / "below")):
         with pytest.raises(Trouble):
             Place(address).names()

@@ -34,8 +34,13 @@ def open_objects(address: str, *, make: bool = True, within: timedelta | None = 
         OSError: when the folder is not there, or can't be made.
         obstore.exceptions.BaseError: when the store can't be opened.
     """
-    scheme, found, rest = address.rstrip("/").partition("://")
-    if scheme == "s3":
+    scheme, found, rest = address.partition("://")
+    bucket = rest.partition("/")[0] if found and scheme == "s3" else ""
+    # A relative path with a colon is an address that was mistyped, such as `s3:/bucket`.
+    is_folder = scheme == "file" if found else address.startswith("/") or ":" not in address
+    if not bucket and not is_folder:
+        raise ValueError(f"{address} is neither a folder nor s3://bucket/prefix")
+    if bucket:
         plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
         store = (
             S3Store.from_url(
@@ -47,8 +52,6 @@ def open_objects(address: str, *, make: bool = True, within: timedelta | None = 
             else S3Store.from_url(address.rstrip("/"), client_options={"allow_http": plain})
         )
         return Objects(store, None)
-    if found and scheme != "file":
-        raise ValueError(f"{address} is neither a folder nor s3://bucket/prefix")
     folder = Path(rest if found else address).absolute()
     if make:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -60,7 +60,7 @@ class Place:
     def __init__(self, address: str, *, make: bool = False) -> None:
         self.address = address.rstrip("/")
         try:
-            self._store, self._folder = open_objects(self.address, make=make)
+            self._store, self._folder = open_objects(address, make=make)
         except ValueError as error:
             raise Trouble(
                 f"{address} is neither a folder nor s3://bucket/prefix.", f"{address} 既不是目录也不是 s3:// 地址。"
