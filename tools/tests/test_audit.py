@@ -139,6 +139,11 @@ async def test_whatever_was_done_to_a_row_is_found(log: Log, words: str, stateme
     assert (await log.verify("--district", "310115"))[0] == 0
 
 
+async def test_a_district_that_has_no_log_is_not_said_to_hold(log: Log) -> None:
+    code, said = await log.verify("--district", "310119")
+    assert (code, "No service has an audit log of district 310119" in said) == (1, True)
+
+
 async def test_an_end_that_was_cut_off_with_its_head_shows_against_a_head_that_was_kept(log: Log) -> None:
     heads = log.folder / "heads.json"
     assert (await log.verify("--heads", str(heads)))[0] == 0

@@ -67,6 +67,8 @@ def verify(
         found = asyncio.run(_verify(Stores.of(home), district, kept))
     except asyncpg.PostgresError as error:
         raise Trouble(f"The database says: {error}", "数据库出错，见上。") from error
+    if district is not None and not found:
+        raise Trouble(f"No service has an audit log of district {district}.", f"没有区 {district} 的审计日志。")
     _show(found)
     if faults := [one for one in found if one.fault]:
         raise Trouble(
