@@ -28,7 +28,7 @@ from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores, connected
 from linli_cli.backup import base, contents, files, reached, segments, take, wal
-from linli_cli.backup.contents import PRIMARY, Receipt, Server
+from linli_cli.backup.contents import PRIMARY, Files, Receipt, Server
 from linli_cli.backup.lay import Point, into_folder, into_tar, lay
 from linli_cli.backup.opened import Backup
 from linli_cli.backup.restore import chosen
@@ -416,12 +416,23 @@ def test_whoever_watches_is_told_when_backups_are_late(tmp_path: Path) -> None:
 
     assert "no backup" in status()[1]
     now = datetime.now(UTC)
-    contents.write(Place(str(tmp_path)), receipt_of("linli-1", now - timedelta(hours=2), FIRST))
+    place, receipt = Place(str(tmp_path)), receipt_of("linli-1", now - timedelta(hours=2), FIRST)
+    receipt.files = Files(count=1, new=1, sealed_for="", sha256="", lost=[])
+    for name in (receipt.archive, receipt.list_of_files):
+        place.write(name, b"1")
+    contents.write(place, receipt)
     assert status("--minutes", "0")[0] == 0
     assert status("--minutes", "0", "--hours", "1")[0] == 1
     code, said = status()
     assert code == 1
     assert "no log of primary is kept" in said
+    place.write(receipt.archive, b"")
+    assert "base/linli-1.age are missing or cut off" in status("--minutes", "0")[1]
+    for name in (receipt.archive, receipt.list_of_files):
+        place.delete(name)
+    code, said = status("--minutes", "0")
+    assert code == 1
+    assert "base/linli-1.age and base/linli-1.files.gz are missing" in said
 
 
 def test_a_place_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -294,7 +294,7 @@ def test_whoever_watches_is_told_of_files(place: Place) -> None:
         now = datetime.now(UTC)
         digest = hashlib.sha256(gzip.compress(b"", mtime=0)).hexdigest()
         found = contents.Files(count=count, new=0, sealed_for="", sha256=digest, lost=lost)
-        facts = {"version": "0", "size": 1, "sha256": hashlib.sha256(b"sealed").hexdigest(), "secrets": True}
+        facts = {"version": "0", "size": 6, "sha256": hashlib.sha256(b"sealed").hexdigest(), "secrets": True}
         times = {"started_at": now, "finished_at": now}
         receipt = Receipt.model_validate({"name": "linli-1", "files": found, "servers": {}, **facts, **times})
         place.write(receipt.archive, b"sealed")

@@ -100,6 +100,8 @@ def status(
     late = []
     if now - newest.finished_at > timedelta(hours=hours):
         late.append(f"the newest backup is of {newest.finished_at:%F %T}Z")
+    if wrong := contents.missing(place, newest):
+        late.append(f"{' and '.join(wrong)} are missing or cut off")
     for name, server in newest.servers.items() if minutes else ():
         until = reached.until(place, server.system, server.timeline)
         if until is None or now - until > timedelta(minutes=minutes):

@@ -137,6 +137,13 @@ def delete(place: Place, receipt: Receipt) -> None:
     place.delete(receipt.list_of_files)
 
 
+def missing(place: Place, receipt: Receipt) -> list[str]:
+    """Name what of a backup is not there, or not as large as it was written; content is not read."""
+    sizes = {found.name: found.size for found in place.listing(_BASES)}
+    wrong = [] if sizes.get(receipt.archive) == receipt.size else [receipt.archive]
+    return wrong if receipt.files is None or receipt.list_of_files in sizes else [*wrong, receipt.list_of_files]
+
+
 def own(place: Place) -> list[Receipt]:
     """List the backups of the platform whose log is kept there, the oldest first; none of a drill's copy of it."""
     return [
