@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import io
 import itertools
 import json
@@ -433,6 +434,26 @@ def test_whoever_watches_is_told_when_backups_are_late(tmp_path: Path) -> None:
     code, said = status("--minutes", "0")
     assert code == 1
     assert "base/linli-1.age and base/linli-1.files.gz are missing" in said
+
+
+def test_a_receipt_that_is_broken_is_named_and_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place, now = Place(str(tmp_path)), datetime.now(UTC)
+    place.write("base/linli-2.json", b"{")
+    named = "base/linli-2.json is no receipt of a backup"
+    with pytest.raises(Trouble, match=named):
+        contents.find(place, "")
+    receipt = receipt_of("linli-1", now, FIRST)
+    receipt.sha256 = hashlib.sha256(b"1").hexdigest()
+    place.write(receipt.archive, b"1")
+    contents.write(place, receipt)
+    for command in (["list"], ["status", "--minutes", "0"], ["verify"]):
+        done = CliRunner().invoke(app, ["backup", *command, "--to", str(tmp_path)])
+        assert (done.exit_code, named in done.output) == (1, True), done.output
+        assert command != ["list"] or "linli-1" in done.output
+    with pytest.raises(Trouble, match=named):
+        take.prune(place, 1)
+    assert chosen(str(tmp_path), None)[1] == receipt
+    assert named in capsys.readouterr().err
 
 
 def test_a_place_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,8 @@ def list_(to: To = "") -> None:
             f"{until:%F %T}Z" if until and until > one.finished_at else "itself 自身",
         )
     out.print(table)
+    if trouble := contents.unreadable(place):
+        raise trouble
 
 
 @app.command()
@@ -110,6 +112,8 @@ def status(
             late.append(f"of the log of {name} {len(gap)} pieces from {gap[0]} on are missing")
     if newest.files and newest.files.lost:
         late.append(f"{len(newest.files.lost)} files were nowhere, such as {newest.files.lost[0]}")
+    if trouble := contents.unreadable(place):
+        late.append(trouble.english.rstrip("."))
     if late:
         raise Trouble("; ".join(late) + ".", "备份或日志归档不及时，见上。", hint="linli backup; linli backup wal")
     held = f", {newest.files.count:,} files 附件" if newest.files else ""
@@ -153,6 +157,8 @@ def verify(
             hint="Delete what is altered below files/, and back up again: it is sent anew.  "
             "请删除 files/ 下被改动的文件后重新备份。",
         )
+    if trouble := contents.unreadable(place):
+        raise trouble
     err.print(f"[green]✓[/] {receipt.name}")
 
 

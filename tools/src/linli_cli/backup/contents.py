@@ -108,21 +108,25 @@ def list_of(name: str) -> str:
 
 
 def receipts(place: Place) -> list[Receipt]:
-    """List the backups that are whole, the oldest first."""
-    names = [name for name in place.names(_BASES) if name.endswith(RECEIPT)]
-    return sorted((read(place, name) for name in names), key=lambda one: one.finished_at)
+    """List the backups that are whole, the oldest first; `unreadable` names what is passed over."""
+    return sorted((one for one in _read(place).values() if one), key=lambda one: one.finished_at)
 
 
-def read(place: Place, name: str) -> Receipt:
-    """Read a receipt.
+def unreadable(place: Place) -> Trouble | None:
+    """Name what looks like a backup's receipt and is none; None when there is nothing of that kind."""
+    names = ", ".join(name for name, receipt in _read(place).items() if receipt is None)
+    return Trouble(f"{names} is no receipt of a backup.", f"{names} 不是备份说明文件。") if names else None
 
-    Raises:
-        Trouble: when it is none.
-    """
+
+def _read(place: Place) -> dict[str, Receipt | None]:
+    return {name: _parsed(place.read(name)) for name in place.names(_BASES) if name.endswith(RECEIPT)}
+
+
+def _parsed(content: bytes) -> Receipt | None:
     try:
-        return Receipt.model_validate_json(place.read(name))
-    except ValidationError as error:
-        raise Trouble(f"{name} is no receipt of a backup.", f"{name} 不是备份说明文件。") from error
+        return Receipt.model_validate_json(content)
+    except ValidationError:
+        return None
 
 
 def write(place: Place, receipt: Receipt) -> None:
@@ -161,7 +165,7 @@ def find(place: Place, name: str) -> Receipt:
     """
     chosen = [one for one in receipts(place) if one.name == name] if name else own(place)
     if not chosen:
-        raise Trouble(
+        raise unreadable(place) or Trouble(
             f"There is no backup {name} in {place.address}." if name else f"There is no backup in {place.address}.",
             f"{place.address} 中没有备份。",
             hint="linli backup list --to PLACE",

@@ -76,6 +76,8 @@ def chosen(source: str, at: datetime | None) -> tuple[Place, Receipt, Point]:
         place = Place(source)
         receipt = contents.find(place, "")
         there = contents.own(place)
+        if trouble := contents.unreadable(place):
+            trouble.show()
     if at:
         if not (older := [one for one in there if one.finished_at <= at]):
             raise Trouble(

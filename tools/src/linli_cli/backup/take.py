@@ -189,9 +189,14 @@ def prune(place: Place, keep: int) -> list[Receipt]:
 
     Returns:
         The backups that were deleted.
+
+    Raises:
+        Trouble: when a receipt is broken: nobody knows what that backup needs.
     """
     from linli_cli.backup import segments, wal  # noqa: PLC0415 only when asked for
 
+    if trouble := contents.unreadable(place):
+        raise trouble
     there = contents.receipts(place)
     old, kept = there[:-keep], there[-keep:]
     for receipt in old:
