@@ -6,7 +6,9 @@ import hashlib
 import io
 import itertools
 import json
+import os
 import tarfile
+import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -117,7 +119,12 @@ async def test_a_backup_that_was_altered_or_cut_off_is_found(
     home: Home, stores: Stores, tmp_path: Path, key: tuple[Lock, Key]
 ) -> None:
     place = Place(str(tmp_path / "there"), make=True)
+    killed = tmp_path / "there" / "base" / "linli-0.age#0"
+    killed.parent.mkdir()
+    killed.write_bytes(b"half")
+    os.utime(killed, (0, 0))
     receipt = await taken(home, stores, place, key[0])
+    assert not killed.exists()
     file = tmp_path / "there" / receipt.archive
     content = file.read_bytes()
     middle = len(content) // 2
@@ -401,6 +408,18 @@ def test_a_copys_backup_counts_for_none_of_the_platform_whose_log_went_on(tmp_pa
     kept_by_another(place, "1", 2, timedelta(0))
     assert contents.find(place, "").name == "linli-1"
     assert reached.until(place, "1", 1), "what was restored goes on from the timeline before"
+
+
+def test_a_write_that_was_killed_is_swept_away_after_a_day(place: Place, tmp_path: Path) -> None:
+    place.write("base/whole", b"1")
+    old, new = (tmp_path / "there" / "base" / f"linli-{number}.age#0" for number in (1, 2))
+    if folder := place.address.startswith("/"):
+        for draft in (old, new):
+            draft.write_bytes(b"half")
+        os.utime(old, (time.time() - 90_000,) * 2)
+    place.sweep("base")
+    assert (old.exists(), new.exists()) == (False, folder)
+    assert place.names() == ["base/whole"]
 
 
 def test_nothing_is_written_outside_of_the_servers_folder(tmp_path: Path) -> None:

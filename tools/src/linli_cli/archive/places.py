@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,9 @@ _PART: Final = 32 * 2**20
 _PARTS_AT_ONCE: Final = 2
 _AT_ONCE: Final = 8
 _BUFFER: Final = 4 * 2**20
+_DRAFT: Final = "#0"
+"""A name that the store does not list."""
+_ABANDONED: Final = 86_400
 
 
 class Writable(Protocol):
@@ -156,10 +160,22 @@ class Place:
         """
         return sum(1 for _ in at_once(self.delete, self.names(prefix)))
 
+    def sweep(self, prefix: str) -> None:
+        """Delete what a write that was killed more than a day ago has left; a bucket ends such writes by its own rules.
+
+        Args:
+            prefix: whole parts of a path.
+        """
+        with self._reached():
+            for draft in (self._folder / prefix).glob(f"*{_DRAFT}") if self._folder else ():
+                with suppress(FileNotFoundError):  # another's, which has just ended
+                    if time.time() - draft.stat().st_mtime > _ABANDONED:
+                        draft.unlink()
+
     @contextmanager
     def _drafted(self, file: Path) -> Iterator[BinaryIO]:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = file.with_name(f"{file.name}#0")  # a name that the store does not list
+        draft = file.with_name(file.name + _DRAFT)
         try:
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as target:
                 yield target

@@ -129,6 +129,11 @@ def _parsed(content: bytes) -> Receipt | None:
         return None
 
 
+def sweep(place: Place) -> None:
+    """Delete what backups that were killed have left."""
+    place.sweep(_BASES)
+
+
 def write(place: Place, receipt: Receipt) -> None:
     """Write a receipt: from now on the backup counts."""
     place.write(f"{_BASES}/{receipt.name}{RECEIPT}", receipt.model_dump_json(indent=1).encode())

@@ -73,6 +73,7 @@ async def take(home: Home, stores: Stores, place: Place, lock: Lock, *, secrets:
     name = began.strftime("linli-%Y%m%dT%H%M%SZ")
     if place.has(contents.archive_of(name)):
         raise Trouble("Another backup was begun this very second.", "同一秒内已有备份开始。")
+    contents.sweep(place)
     for one in sources(stores):
         async with connected(one.url) as connection:
             reached.require_alone(place, *await reached.who(connection))
