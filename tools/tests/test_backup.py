@@ -422,6 +422,19 @@ def test_a_write_that_was_killed_is_swept_away_after_a_day(place: Place, tmp_pat
     assert place.names() == ["base/whole"]
 
 
+def test_a_disk_that_is_full_ends_a_restore_in_both_languages(
+    home: Home, stores: Stores, tmp_path: Path, key: tuple[Lock, Key]
+) -> None:
+    place = Place(str(tmp_path / "there"), make=True)
+    receipt = asyncio.run(taken(home, stores, place, key[0]))
+    with (
+        Path("/dev/full").open("wb", buffering=0) as full,
+        pytest.raises(Trouble, match="can't be written: No space left on device") as caught,
+    ):
+        lay(Backup(place, receipt, key[1]), PRIMARY, Point(alone=True), into_tar(full))
+    assert "无法写入" in caught.value.chinese
+
+
 def test_nothing_is_written_outside_of_the_servers_folder(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     with pytest.raises(Trouble, match="elsewhere"):

@@ -49,13 +49,18 @@ def lay(backup: Backup, server: str, point: Point, write: Callable[[Iterable[Mem
     """Give all that belongs into a server's folder to whoever writes it.
 
     Raises:
-        Trouble: when the backup or a piece of the log is damaged, or a piece is missing.
+        Trouble: when the backup or a piece of the log is damaged, a piece is missing, or it can't be written.
     """
     backup.receipt.server(server)
 
     def act(name: str, dump: BinaryIO) -> None:
         if name == server:
-            write(_members(dump, point, backup, backup.receipt.server(server)))
+            try:
+                write(_members(dump, point, backup, backup.receipt.server(server)))
+            except OSError as error:
+                raise Trouble(
+                    f"What is restored can't be written: {error.strerror}.", f"恢复的数据无法写入：{error.strerror}。"
+                ) from error
 
     backup.each(act)
 
