@@ -378,10 +378,18 @@ def test_the_newest_backup_from_before_the_time_is_chosen(tmp_path: Path) -> Non
     assert (found.name, point) == ("linli-0", Point(alone=True))
     with pytest.raises(Trouble, match="nothing can be restored from before"):
         chosen(str(tmp_path), noon - timedelta(seconds=1))
-    with pytest.raises(Trouble, match="with its zone"):
-        chosen(str(tmp_path), datetime(2026, 11, 22))  # noqa: DTZ001 that is what is refused
     with pytest.raises(Trouble, match="no backup linli-9"):
         chosen(f"{tmp_path}/base/linli-9.age", None)
+
+
+@pytest.mark.parametrize("at", ["2026-11-28T10:00", "2026-11-28", "10:00+08:00", "now", ""])
+def test_a_time_without_its_zone_is_refused_in_both_languages(tmp_path: Path, at: str) -> None:
+    (tmp_path / "key").write_text(str(Identity.generate()))
+    options = ["--identity-file", str(tmp_path / "key"), "--at", at]
+    said = CliRunner().invoke(app, ["restore", str(tmp_path), *options])
+    assert said.exit_code == 1
+    assert "Say the time with its zone" in said.output
+    assert "请给出带时区的时间" in said.output
 
 
 def test_a_copys_backup_counts_for_none_of_the_platform_whose_log_went_on(tmp_path: Path) -> None:

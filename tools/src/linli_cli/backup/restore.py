@@ -23,11 +23,8 @@ def restore(  # noqa: PLR0913, PLR0917 one option each
     ],
     identity_file: Annotated[Path, typer.Option(help="A file with the private key 私钥文件", dir_okay=False)],
     at: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M%z"],
-            help="As all was at this time, with its zone; else as late as there is log 恢复到此时刻",
-        ),
+        str | None,
+        typer.Option(help="As all was at this time, with its zone; else as late as there is log 恢复到此时刻"),
     ] = None,
     patience: Annotated[int, typer.Option(min=60, help="Seconds to follow the log for 最长等待秒数")] = 7_200,
     secrets_to: Annotated[
@@ -41,7 +38,7 @@ def restore(  # noqa: PLR0913, PLR0917 one option each
 ) -> None:
     """Restore a platform into an empty home; one backup that is named, without --at, as it was by itself 恢复平台."""
     key = Key.of(identity_file, None)
-    place, receipt, point = chosen(source, at)
+    place, receipt, point = chosen(source, _time(at) if at is not None else None)
     backup = Backup(place, receipt, key)
     if secrets_to:
         write_secrets(backup.secrets(), secrets_to)
@@ -59,14 +56,23 @@ def restore(  # noqa: PLR0913, PLR0917 one option each
         embedded.restore(home, backup, point, patience)
 
 
+def _time(word: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(word)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        example = "2026-11-22T10:00:00+08:00"
+        raise Trouble(f"Say the time with its zone, such as {example}.", f"请给出带时区的时间，例如 {example}。")
+    return found
+
+
 def chosen(source: str, at: datetime | None) -> tuple[Place, Receipt, Point]:
     """Tell which backup to begin with, and how far to follow the log.
 
     Raises:
-        Trouble: when there is none from before that time, or a time has no zone.
+        Trouble: when there is none from before that time.
     """
-    if at and at.tzinfo is None:
-        raise Trouble("Say the time with its zone, such as 2026-11-22T10:00:00+08:00.", "请给出带时区的时间。")
     if source.endswith(contents.ARCHIVE):
         folder, _, name = source.rstrip("/").rpartition("/")
         place = Place("." if folder == "base" else folder.removesuffix("/base"))
