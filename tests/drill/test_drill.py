@@ -187,6 +187,11 @@ async def test_nothing_acknowledged_before_the_point_is_missing(platform: Platfo
     await eventually_complete(platform, there)
     platform.linli("demo", "--tickets", "2", "--seed", "7")
     platform.linli("audit", "verify")
+    copy = platform.linli("backup", *to, check=False)
+    assert copy.returncode == 1
+    assert "another copy of this database is being kept, on timeline 1; this one is on 2" in copy.stderr.replace(
+        "\n", " "
+    )
     again = platform.linli("restore", *source, check=False)
     assert again.returncode == 1
     assert "stop it first" in again.stderr
