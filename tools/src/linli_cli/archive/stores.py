@@ -119,7 +119,11 @@ class Stores:
         """
         try:
             client = await nats.connect(
-                self.broker, connect_timeout=_SECONDS, allow_reconnect=False, error_cb=_nothing_to_add
+                self.broker,
+                connect_timeout=_SECONDS,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,  # it counts a first connection's, too, which come two seconds apart
+                error_cb=_nothing_to_add,
             )
         except (OSError, TimeoutError, nats.errors.Error) as error:
             raise Trouble("The broker does not answer.", "消息服务没有响应。", hint="linli doctor") from error

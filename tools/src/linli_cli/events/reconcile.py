@@ -119,6 +119,8 @@ async def _compared(stores: Stores, one: Told) -> AsyncIterator[Line]:
     for kind in dict.fromkeys(kind for kind, _ in strange):
         ids = [event for found, event in strange if found == kind]
         yield Line(kind, "only in the stream 仅在流中", 0, len(ids), _names(ids[:_SOME]))
+    # No fault of what was told: nobody's log has it, and no inbox ever will.
+    yield Line("no event 非事件消息", f"stream 流 {one.service.upper()}", await one.unreadable(), 0)
     for consumer in _all_consumers():
         if publisher(consumer) == one.service and not consumer.keeps_state:
             await _collect(stores, one, consumer)

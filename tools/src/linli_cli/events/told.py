@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeAlias
 from urllib.parse import unquote
 from uuid import UUID
 
 import asyncpg
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from linli.cloudevents import district_of
@@ -44,6 +45,8 @@ SELECT type, event_id FROM streamed s WHERE occurred_at BETWEEN $1 AND $2
     AND NOT EXISTS (SELECT FROM event_log l WHERE l.event_id = s.event_id AND l.published_at >= $1)
     AND NOT EXISTS (SELECT FROM outbox o WHERE o.event_id = s.event_id)
 ORDER BY type"""
+_UNREADABLE: Final = "SELECT count(*) FROM streamed WHERE event_id IS NULL"
+_Streamed: TypeAlias = tuple[UUID, str, datetime] | tuple[None, None, None]
 MARGIN: Final = timedelta(minutes=5)
 """How far the clocks of two servers may be apart."""
 
@@ -81,6 +84,10 @@ class Told:
         """List what the stream has and the publisher does not know of: it was put back to an earlier state."""
         return [tuple(row) for row in await self.connection.fetch(_STRANGE, self.since, self.until)]
 
+    async def unreadable(self) -> int:
+        """Count what the stream has and is no event at all; who listens to it has buried it."""
+        return int(await self.connection.fetchval(_UNREADABLE))
+
 
 @dataclass(frozen=True)
 class Look:
@@ -113,14 +120,23 @@ class Look:
             await connection.execute(_LOSE)
             yield Told(service, connection, self.since, until)
 
-    async def _streamed(self, service: str, url: str) -> AsyncIterator[tuple[UUID, str, datetime]]:
+    async def _streamed(self, service: str, url: str) -> AsyncIterator[_Streamed]:
         subjects = f"linli.{service}.{self.district or '*'}.>"
         for stream in streams_of(service):
             async for message in headers(self.js, stream, subjects, self.since - MARGIN):
                 if self.stores.url(service, district_of(message.subject)) == url:
-                    told = message.headers or {}
-                    occurred_at = datetime.fromisoformat(unquote(told["ce-time"]))
-                    yield UUID(told["ce-id"]), unquote(told["ce-type"]), occurred_at
+                    yield _read(message)
+
+
+def _read(message: Msg) -> _Streamed:
+    """Read what identifies an event; nothing of a message that is none, which can be nobody's lost one."""
+    told = message.headers or {}
+    try:
+        id_, type_ = UUID(told["ce-id"]), unquote(told["ce-type"])
+        occurred_at = datetime.fromisoformat(unquote(told["ce-time"])).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
+        return None, None, None
+    return (id_, type_, occurred_at) if type_.isprintable() else (None, None, None)
 
 
 def streams_of(service: str) -> list[str]:
