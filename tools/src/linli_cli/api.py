@@ -119,7 +119,7 @@ class Api:
                     ) from error
             except httpx.TransportError as error:
                 if method == "PATCH" or waited > _PATIENCE:
-                    raise Trouble(f"{method} {path}: {error or type(error).__name__}.", "连接中断。") from error
+                    raise Trouble(f"{method} {path}: {str(error) or type(error).__name__}.", "连接中断。") from error
             else:
                 if not _put_off(response) or waited > _PATIENCE:
                     break

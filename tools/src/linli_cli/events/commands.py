@@ -6,9 +6,11 @@ import re
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, TypeVar
+from uuid import UUID
 
 import nats
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,7 +26,7 @@ app = typer.Typer(help="Dead letters, replays, reconciliation 死信、重放与
 
 T = TypeVar("T")
 Service = Annotated[str, typer.Argument(help=", ".join(SERVICES), metavar="SERVICE")]
-Id = Annotated[str, typer.Argument(help="Of the dead letter 死信编号", metavar="ID")]
+Id = Annotated[UUID, typer.Argument(help="Of the dead letter 死信编号", metavar="ID")]
 District = Annotated[
     int | None, typer.Option(min=100_000, max=999_999, help="One alone, six digits 只处理一个区", metavar="CODE")
 ]
@@ -49,20 +51,20 @@ def dead(
     closed: Annotated[bool, typer.Option("--all", help="Also those dealt with 包括已处理的")] = False,
 ) -> None:
     """List messages that could not be handled, newest first 列出死信."""
-    home = _home()
-    found = _run(_listed(home, service, district, closed=closed, most=most))
+    found, silent = _run(_listed(_home(), service, district, closed=closed, most=most))
     table = Table("service 服务", "id 编号", "district 区", "subject 主题", "died 时间", "error 原因", box=None)
     for letter in found:
         facts = letter.facts
         mark = "" if letter.open else " [green]replayed[/]" if facts["replayed_at"] else " [dim]discarded[/]"
         died = datetime.fromisoformat(facts["died_at"]).astimezone()
         table.add_row(
-            *(letter.service, facts["id"], str(facts["district"]), facts["subject"]),
-            *(f"{died:%F %T}{mark}", facts["error"]),
+            *(letter.service, facts["id"], str(facts["district"]), escape(facts["subject"])),
+            *(f"{died:%F %T}{mark}", escape(facts["error"])),
         )
     if found:
         out.print(table)
     err.print(f"{len(found)} dead letters  死信 {len(found)} 条")
+    _complain(silent)
 
 
 @app.command()
@@ -79,7 +81,7 @@ def show(service: Service, letter: Id) -> None:
 @app.command("replay-dead")
 def replay_dead(
     service: Annotated[str | None, typer.Argument(help="All without it 省略则为全部服务", metavar="SERVICE")] = None,
-    letter: Annotated[str | None, typer.Argument(help="Of the dead letter 死信编号", metavar="ID")] = None,
+    letter: Annotated[UUID | None, typer.Argument(help="Of the dead letter 死信编号", metavar="ID")] = None,
     district: District = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="All open ones, oldest first 全部未处理的")] = False,
@@ -87,19 +89,19 @@ def replay_dead(
     """Have dead letters handled again; what was done is not done twice 重放死信."""
     if everything == (letter is not None):
         raise Trouble("Name a service and a dead letter, or say --all.", "请指定服务与死信编号，或使用 --all。")
-    home = _home()
-    wanted = (
-        _run(_listed(home, service, district, closed=False, most=10_000))[::-1]
-        if letter is None
-        else [letters.Letter(letters.known(service or ""), {"id": letter})]
-    )
-    _settle(home, wanted, "replay")
+    home, silent = _home(), list[str]()
+    if letter is None:
+        wanted, silent = _run(_listed(home, service, district, closed=False, most=10_000))
+    else:
+        wanted = [letters.Letter(letters.known(service or ""), {"id": str(letter)})]
+    _settle(home, wanted[::-1], "replay")
+    _complain(silent)
 
 
 @app.command()
 def discard(service: Service, letter: Id) -> None:
     """Say that a dead letter will never be handled; it is kept, and counts no more 放弃死信."""
-    _settle(_home(), [letters.Letter(letters.known(service), {"id": letter})], "discard")
+    _settle(_home(), [letters.Letter(letters.known(service), {"id": str(letter)})], "discard")
 
 
 @app.command()
@@ -147,11 +149,11 @@ def reconcile(
     for line in found:
         if line.wanted or line.missing:
             shown = f"[red]{line.missing:,}[/]" if line.missing else "0"
-            table.add_row(line.kind, line.where, f"{line.wanted:,}", shown)
+            table.add_row(escape(line.kind), line.where, f"{line.wanted:,}", shown)
     out.print(table)
     for line in found:
         for one in line.some:
-            out.print(f"[red]✗[/] {line.kind} · {line.where}: {one}")
+            out.print(f"[red]✗[/] {escape(line.kind)} · {line.where}: {escape(one)}")
     if missing := sum(line.missing for line in found):
         raise Trouble(
             f"{missing} are missing, or where they should not be.",
@@ -164,11 +166,26 @@ def reconcile(
 
 async def _listed(
     home: Home, service: str | None, district: int | None, *, closed: bool, most: int
-) -> list[letters.Letter]:
+) -> tuple[list[letters.Letter], list[str]]:
+    """List dead letters, and say at once whose are missing and why; give the names of those services too."""
     services = [letters.known(service)] if service else SERVICES
     within = str(district) if district else ""
     async with Api(home.url) as api:
-        return await letters.listed(letters.operator(home, api), services, within=within, closed=closed, most=most)
+        operator = letters.operator(home, api)
+        found, silent = await letters.listed(operator, services, within=within, closed=closed, most=most)
+    for name, trouble in silent.items():
+        err.print(f"[red]✗[/] {name}: {escape(trouble.english)}", soft_wrap=True)
+    return found, list(silent)
+
+
+def _complain(silent: list[str]) -> None:
+    if silent:
+        names = ", ".join(silent)
+        raise Trouble(
+            f"Not asked with success: {names}; their dead letters are not among these.",
+            f"未能查询 {names}，以上不含其死信。",
+            hint="linli doctor",
+        )
 
 
 def _settle(home: Home, wanted: list[letters.Letter], how: str) -> None:
@@ -179,7 +196,7 @@ def _settle(home: Home, wanted: list[letters.Letter], how: str) -> None:
             for letter in wanted:
                 name = f"{letter.service} {letter.facts['id']}"
                 why = await letters.settle(operator, letter.service, letter.facts["id"], how)
-                err.print(f"[red]✗[/] {name}: {why}" if why else f"[green]✓[/] {name}", soft_wrap=True)
+                err.print(f"[red]✗[/] {name}: {escape(why)}" if why else f"[green]✓[/] {name}", soft_wrap=True)
                 failed += bool(why)
         return failed
 

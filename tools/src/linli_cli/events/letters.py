@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
+from uuid import UUID
 
 from linli_cli.api import Api, ApiProblem
 from linli_cli.console import Trouble
@@ -32,7 +33,9 @@ def operator(home: Home, api: Api) -> Api:
     return api.by(Identities(home, api).login("operator", "0"))
 
 
-async def listed(api: Api, services: Sequence[str], *, within: str = "", closed: bool, most: int) -> list[Letter]:
+async def listed(
+    api: Api, services: Sequence[str], *, within: str = "", closed: bool, most: int
+) -> tuple[list[Letter], dict[str, Trouble]]:
     """List the newest dead letters.
 
     Args:
@@ -41,10 +44,26 @@ async def listed(api: Api, services: Sequence[str], *, within: str = "", closed:
         within: one district's alone.
         closed: also those that were replayed or discarded.
         most: how many at most.
+
+    Returns:
+        The letters of the services that answered, and by name why the others' are missing.
+
+    Raises:
+        Trouble: when none answered.
     """
-    found = await asyncio.gather(*(_of(api, service, within, closed, most) for service in services))
-    letters = [letter for some in found for letter in some]
-    return sorted(letters, key=lambda letter: str(letter.facts["died_at"]), reverse=True)[:most]
+    silent: dict[str, Trouble] = {}
+
+    async def of(service: str) -> list[Letter]:
+        try:
+            return await _of(api, service, within, closed, most)
+        except Trouble as trouble:
+            silent[service] = trouble
+            return []
+
+    letters = [letter for some in await asyncio.gather(*map(of, services)) for letter in some]
+    if len(silent) == len(services):
+        raise next(iter(silent.values()))
+    return sorted(letters, key=lambda letter: str(letter.facts["died_at"]), reverse=True)[:most], silent
 
 
 async def _of(api: Api, service: str, within: str, closed: bool, most: int) -> list[Letter]:  # noqa: FBT001 named by its caller
@@ -60,7 +79,7 @@ async def _of(api: Api, service: str, within: str, closed: bool, most: int) -> l
     return found
 
 
-async def read(api: Api, service: str, letter: str) -> Letter:
+async def read(api: Api, service: str, letter: UUID) -> Letter:
     """Read one."""
     return Letter(service, (await api.get(_path(service, letter))).json())
 
@@ -80,7 +99,7 @@ async def settle(api: Api, service: str, letter: str, how: str) -> str:
     return ""
 
 
-def _path(service: str, letter: str) -> str:
+def _path(service: str, letter: UUID | str) -> str:
     return f"/{known(service)}/v1/dead-letters/{letter}"
 
 
