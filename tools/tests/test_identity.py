@@ -18,3 +18,10 @@ def test_an_unknown_role_is_refused_before_anybody_is_registered(home: Home) -> 
     for role in ROLES:
         assert role in caught.value.english
         assert role in caught.value.chinese
+
+
+@pytest.mark.parametrize("unit", ["310104", "310104003", "999999"])
+def test_no_operator_of_a_part_is_given_the_whole_platform(home: Home, unit: str) -> None:
+    with pytest.raises(Trouble, match="district_admin") as caught:
+        Identities(home, Api(home.url)).login("operator", unit)
+    assert "district_admin" in caught.value.chinese

@@ -89,6 +89,11 @@ class Identities:
                 f"没有角色 {role}，可用：{'、'.join(ROLES)}。",
             )
         if role == "operator":
+            if unit != "0":
+                raise Trouble(
+                    f"An operator works on the whole platform, not at {unit}; take unit 0, or the role district_admin.",
+                    f"运维人员（operator）属于全平台而非 {unit}，请使用单元 0，或改用角色 district_admin。",
+                )
             return self._platform
         if role == "app":
             return _kept(lambda: self._client_token(f"app@{unit}"))
