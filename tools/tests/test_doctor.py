@@ -1,11 +1,13 @@
 import asyncio
 from io import StringIO
 
+import httpx
 import pytest
 from rich.console import Console
 
+from linli.testing import Stage
 from linli_cli.home import SERVICES, Home
-from linli_cli.stack import doctor
+from linli_cli.stack import database, doctor
 from linli_cli.stack.supervisor import State
 
 URL = "http://127.0.0.1:65535"
@@ -30,6 +32,26 @@ def test_parts_that_outlived_their_supervisor_run_and_the_supervisor_is_dead(
 def test_a_supervisor_without_parts_was_stopped(home: Home) -> None:
     supervisor = found(home)["supervisor"]
     assert (supervisor.state, supervisor.advice) == ("stopped", "make up")
+
+
+async def test_a_database_that_is_not_there_is_no_server_that_does_not_answer(
+    stage: Stage, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def taking_requests(*_: object) -> tuple[str, str]:
+        return "running 5 s", ""
+
+    async def advice(address: str) -> str:
+        monkeypatch.setattr(database, "superuser_url", lambda *_: address)
+        async with httpx.AsyncClient() as client:
+            return (await doctor._service(home, client, {}, "points", {})).advice
+
+    monkeypatch.setattr(doctor, "_app", taking_requests)
+    missing = await advice(stage.url("postgres", "no_such_database"))
+    empty = await advice(stage.url("postgres", "template1"))
+    assert missing == empty == "Its database is not there 数据库缺失: make up"
+    # Nobody listens there.
+    assert "no answer" in await advice("postgresql://postgres@127.0.0.1:1/points")
+    assert await advice(stage.url("postgres", await stage.fresh_database("points"))) == ""
 
 
 def test_a_narrow_terminal_gets_all_of_it() -> None:

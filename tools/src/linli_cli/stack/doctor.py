@@ -22,6 +22,7 @@ _OLD_SECONDS = 10
 _MANY_PENDING = 1_000
 _LITTLE_DISK = 2**30
 _UP = "make up"
+_NO_DATABASE = f"Its database is not there 数据库缺失: {_UP}"
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,8 @@ async def _service(
     home: Home, client: httpx.AsyncClient, states: dict[str, State], name: str, pending: dict[str, int]
 ) -> Finding:
     (state, advice), queues = await asyncio.gather(_app(home, client, states, name), _queues(home, name))
-    if queues is None:
-        return Finding(name, version("linli"), state, "", advice or "Its database is not there 数据库缺失: make up")
+    if isinstance(queues, str):
+        return Finding(name, version("linli"), state, "", advice or queues)
     waiting, age, dead = queues
     behind = pending.get(name, 0)
     if not advice and dead:
@@ -179,19 +180,25 @@ async def _app(home: Home, client: httpx.AsyncClient, states: dict[str, State], 
     return state, advice
 
 
-async def _queues(home: Home, service: str) -> tuple[int, float, int] | None:
-    """Count what waits in a service's outbox, the age of its oldest, and the dead letters nobody replayed."""
+async def _queues(home: Home, service: str) -> tuple[int, float, int] | str:
+    """Count what waits in a service's outbox, the age of its oldest, and the dead letters nobody replayed.
+
+    Returns:
+        What to do, when they can't be counted.
+    """
     try:
         connection = await asyncpg.connect(database.superuser_url(home, service), timeout=5)
+    except asyncpg.InvalidCatalogNameError:
+        return _NO_DATABASE
     except (OSError, TimeoutError, asyncpg.PostgresError):
-        return None
+        return "Its database gives no answer 数据库没有响应: make logs ARGS=postgres"
     try:
         row = await connection.fetchrow(
             "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float,"
             " (SELECT count(*) FROM dead_letter WHERE replayed_at IS NULL AND discarded_at IS NULL) FROM outbox"
         )
     except asyncpg.UndefinedTableError:
-        return None
+        return _NO_DATABASE
     finally:
         await connection.close()
     return row[0], row[1], row[2]
