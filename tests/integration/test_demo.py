@@ -57,6 +57,7 @@ async def test_a_day_ends_with_every_timeline_complete(platform: Platform, tmp_p
     tickets = [ticket["id"] for ticket in day["tickets"]]
     assert len(set(tickets)) == 12
     assert await kinds_of(platform, tickets) == expected_of(day)
+    assert 0 < day["median_first_notification_ms"] < 10_000
     traces = {event["trace_id"] for event in day["tickets"][0]["events"]}
     assert traces == {day["tickets"][0]["trace_id"]}
     seats = "SELECT state, count(*) FROM booking WHERE session_id = $1 GROUP BY 1"

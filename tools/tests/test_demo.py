@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -16,7 +17,7 @@ from linli_cli.console import Trouble, out
 from linli_cli.demo_plan import errands
 from linli_cli.demo_report import Outcome, _timeline
 from linli_cli.demo_run import Actor, Run, together
-from linli_cli.demo_story import Happening, Story
+from linli_cli.demo_story import Happening, Story, told_after
 from linli_cli.home import Home
 
 PLACES = [["310104003001001", "310104003001001001"], ["310104003002004"]]
@@ -176,7 +177,9 @@ def test_a_story_tells_what_is_missing_doubled_or_in_a_foreign_trace(
 
 
 def test_the_outcome_counts_expected_against_found(tmp_path: Path) -> None:
-    outcome = Outcome(1, [story(STEP, TOLD, PAID), story(STEP, PAID, PAID)], NO_SESSION)
+    stories = [story(STEP, TOLD, PAID), story(STEP, PAID, PAID)]
+    stories[0].told_after = 80.04
+    outcome = Outcome(1, stories, NO_SESSION)
     outcome.write(tmp_path / "o.json")
     written = json.loads((tmp_path / "o.json").read_text())
     assert written["complete"] is False
@@ -189,6 +192,26 @@ def test_the_outcome_counts_expected_against_found(tmp_path: Path) -> None:
         outcome.show()
     assert "points 积分: 20 ≠ 30" in screen.get()
     assert "1 not as expected" in screen.get()
+
+
+def item(kind: str, service: str, seconds: float, duration: float) -> dict[str, Any]:
+    at = (OPENED + timedelta(seconds=seconds)).isoformat()
+    return {"at": at, "kind": kind, "service": service, "duration": duration}
+
+
+async def test_the_first_notification_is_timed_by_what_the_services_recorded() -> None:
+    request, told = item("request", "tickets", 0, 20), item("effect", "notifications", 0.06, 12.5)
+    whole = [request, item("event", "tickets", 0.02, 5), item("effect", "points", 0.03, 1), told]
+    later = item("effect", "notifications", 1, 3)
+    flaky = Flaky(
+        httpx.Response(404, json={"type": "urn:linli:problem:not-found"}),
+        httpx.Response(200, json={"items": [told], "next": None}),
+        httpx.Response(200, json={"items": [*whole, later], "next": None}),
+    )
+    assert await told_after(flaky.actor.api, "t", time.monotonic() + 60) == 72.5
+    assert {asked.url.path for asked in flaky.asked} == {"/console/v1/subjects/t"}
+    nothing = Flaky(httpx.Response(404, json={}))
+    assert await told_after(nothing.actor.api, "t", time.monotonic()) is None
 
 
 @pytest.mark.parametrize(

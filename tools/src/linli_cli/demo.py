@@ -17,11 +17,14 @@ from linli_cli.demo_plan import Errand, errands
 from linli_cli.demo_play import STEPS, Rule, play_session, play_ticket
 from linli_cli.demo_report import Outcome
 from linli_cli.demo_run import Run, together
-from linli_cli.demo_story import Story
+from linli_cli.demo_story import Story, told_after
 from linli_cli.home import Home
+from linli_cli.identity import Identities
 
 _ARRIVAL: Final = 90.0
 """Seconds after the last step in which everything must have arrived; longer than a message's slowest redelivery."""
+_SPANS: Final = 5.0
+"""Seconds until what the services recorded is with the console; without traces there is no figure."""
 
 
 def demo(
@@ -60,6 +63,8 @@ async def _day(home: Home, seed: int, tickets: int) -> Outcome:
             session = await play_session(cast, run, lambda: progress.advance(bar))
             bar = progress.add_task("everything has arrived 全部送达", total=len(stories) + 1)
             await _arrive([*stories, session], lambda: progress.advance(bar))
+        with step("How long first notifications took", "统计首条通知用时"):
+            await _measure(api.by(Identities(home, api).login("operator", "0")), stories)
     outcome = Outcome(seed, stories, session)
     if outcome.complete:
         run.end()
@@ -74,6 +79,15 @@ async def _play(day: list[Errand], cast: Cast, run: Run, rule: Rule, advance: Ca
 
     await together(partial(one, errand) for errand in day)
     return [stories[number] for number in sorted(stories)]
+
+
+async def _measure(operator: Api, stories: list[Story]) -> None:
+    deadline = time.monotonic() + _SPANS
+
+    async def measure(story: Story) -> None:
+        story.told_after = await told_after(operator, story.id, deadline)
+
+    await together(partial(measure, story) for story in stories)
 
 
 async def _arrive(stories: list[Story], advance: Callable[[], None]) -> None:

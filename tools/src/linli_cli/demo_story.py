@@ -1,13 +1,18 @@
 """What became of one ticket, or of one session with its seats: what must have arrived, and what has."""
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Any, Final
 
+from linli_cli.api import Api, ApiProblem
 from linli_cli.demo_run import Actor
+
+_LOOK_EVERY: Final = 0.2
 
 
 @dataclass(frozen=True, order=True)
@@ -39,6 +44,7 @@ class Story:
         trace_id: the one trace that all of it belongs to.
         expected: how often each kind of happening must be there, exactly.
         look: reads what there is.
+        told_after: milliseconds from the request that began it to the end of the first notification's work.
     """
 
     id: str
@@ -48,6 +54,7 @@ class Story:
     expected: Counter[str]
     look: Look
     found: list[Happening] = field(default_factory=list)
+    told_after: float | None = None
 
     async def refresh(self) -> None:
         """Look again."""
@@ -94,9 +101,44 @@ class Story:
 async def inbox(actor: Actor, subject: str, role: str) -> list[Happening]:
     """Read what somebody was told about a ticket or booking."""
     rows = await actor.items("/notifications/v1/inbox", subject=subject)
-    # The id says when the message was written (UUID version 7), `occurred_at` what it tells of.
-    return [Happening(_born(row["id"]), "notifications", f"{row['kind']} → {role}", row["trace_id"]) for row in rows]
+    return [
+        Happening(
+            datetime.fromisoformat(row["occurred_at"]), "notifications", f"{row['kind']} → {role}", row["trace_id"]
+        )
+        for row in rows
+    ]
 
 
-def _born(uuid7: str) -> datetime:
-    return datetime.fromtimestamp((UUID(uuid7).int >> 80) / 1000, UTC)
+async def told_after(operator: Api, ticket: str, deadline: float) -> float | None:
+    """Measure how long it took until somebody was told of a ticket; an inbox says only what it tells of, and not when.
+
+    Args:
+        operator: may read what the console keeps.
+        ticket: its id.
+        deadline: until when (`time.monotonic`) spans are waited for, which come in batches.
+
+    Returns:
+        Milliseconds from the request that opened it; None when the console knows too little.
+    """
+    while True:
+        try:
+            items = (await operator.get(f"/console/v1/subjects/{ticket}", limit=200)).json()["items"]
+        except ApiProblem as problem:
+            if problem.status != HTTPStatus.NOT_FOUND:
+                raise
+            items = []
+        begun = [_at(one) for one in items if one["kind"] == "request"]
+        told = [
+            _at(one) + timedelta(milliseconds=one["duration"])
+            for one in items
+            if (one["service"], one["kind"]) == ("notifications", "effect")
+        ]
+        if begun and told:
+            return (min(told) - min(begun)).total_seconds() * 1000
+        if time.monotonic() > deadline:
+            return None
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+def _at(item: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(item["at"])
