@@ -104,6 +104,28 @@ async def test_the_list_comes_in_pages(running: Running) -> None:
     assert sorted(seen) == sorted(str(event.id) for event in events)
 
 
+async def test_those_in_one_state_are_found_behind_any_number_of_others(running: Running) -> None:
+    events = await poisoned(running, 4)
+    operator = running.client("operator", "0")
+    letters = {letter["event_id"]: letter["id"] for letter in (await operator.get(LETTERS)).json()["items"]}
+    first, *rest = (letters[str(event.id)] for event in events)
+    await running.database.execute("UPDATE dead_letter SET died_at = died_at - interval '1 hour' WHERE id = $1", first)
+    replayed, discarded, both = rest
+    MENDED.update(event.aggregate for event in events)
+    for letter, acts in ((replayed, ["replay"]), (discarded, ["discard"]), (both, ["discard", "replay"])):
+        for act in acts:
+            assert (await operator.post(f"{LETTERS}/{letter}/{act}")).is_success
+
+    async def found(state: str) -> set[str]:
+        answer = await operator.get(f"{LETTERS}?limit=2&state={state}")
+        return {letter["id"] for letter in answer.json()["items"]}
+
+    assert await found("pending") == {first}
+    assert await found("replayed") == {replayed, both}
+    assert await found("discarded") == {discarded}
+    assert (await operator.get(f"{LETTERS}?state=lost")).status_code == 422
+
+
 @pytest.mark.parametrize("role", ["resident", "street_admin", "district_admin", "app"])
 async def test_others_may_neither_read_nor_replay(running: Running, role: str) -> None:
     caller = running.client(role, "310104")

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from nats.aio.msg import Msg
-from sqlalchemy import Integer, func, select
+from sqlalchemy import ColumnElement, Integer, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -25,6 +25,7 @@ from linli.schemas import Out, Paged
 from linli.security import require
 
 _SHORT: Final = 500
+_State = Literal["pending", "replayed", "discarded"]
 
 
 class DeadLetter(Base):
@@ -43,6 +44,14 @@ class DeadLetter(Base):
     died_at: Mapped[datetime] = mapped_column(server_default=func.now())
     replayed_at: Mapped[datetime | None]
     discarded_at: Mapped[datetime | None]
+
+
+_IN: Final[dict[_State, ColumnElement[bool]]] = {
+    "pending": DeadLetter.replayed_at.is_(None) & DeadLetter.discarded_at.is_(None),
+    "replayed": DeadLetter.replayed_at.is_not(None),
+    # What was given up and replayed after all is done.
+    "discarded": DeadLetter.replayed_at.is_(None) & DeadLetter.discarded_at.is_not(None),
+}
 
 
 class ReplayFailed(Conflict):
@@ -121,11 +130,16 @@ def router(service: str, subscriptions: Subscriptions) -> APIRouter:
 
     @routes.get("", dependencies=[require("events.read")])
     async def list_dead_letters(
-        sessions: Transactions, page: Paging, request: Request, response: Response
+        sessions: Transactions,
+        page: Paging,
+        request: Request,
+        response: Response,
+        state: Annotated[_State | None, Query(description="What became of it; all without it (处理状态)")] = None,
     ) -> Paged[DeadLetterOut]:
         """List messages that could not be handled, newest first (死信列表)."""
         key = (DeadLetter.died_at.desc(), DeadLetter.id.desc())
-        rows, following = await page.of(sessions, select(DeadLetter), key=key, request=request, response=response)
+        wanted = select(DeadLetter) if state is None else select(DeadLetter).where(_IN[state])
+        rows, following = await page.of(sessions, wanted, key=key, request=request, response=response)
         return Paged(items=[DeadLetterOut.of(row) for row in rows], next=following)
 
     @routes.get("/{id}", dependencies=[require("events.read")])
