@@ -40,6 +40,9 @@ async def test_a_wrong_secret_is_refused_in_words(open_page: Open) -> None:
 async def test_whoever_may_not_look_is_told_why(open_page: Open, platform: Platform) -> None:
     page = await open_page("/traces", token=platform.token("resident", "310104003"))
     await expect(page.get_by_role("alert").first).to_contain_text("没有权限")
+    account = page.get_by_role("button", name="账户")
+    await expect(account).to_be_visible()
+    await expect(account).not_to_contain_text("平台运维")
     await page.get_by_role("button", name="English").click()
     await expect(page.get_by_role("alert").first).to_contain_text("Forbidden")
 

@@ -9,6 +9,7 @@ import { Crash } from "./components/Crash.tsx";
 import { SignIn, SignInAgain } from "./components/SignIn.tsx";
 import { useSession } from "./session.ts";
 import { useText } from "./text/index.ts";
+import { useMayReadLetters } from "./who.ts";
 
 const Traces = lazy(() => import("./pages/Traces.tsx"));
 const Trace = lazy(() => import("./pages/Trace.tsx"));
@@ -18,12 +19,17 @@ const Operations = lazy(() => import("./pages/Operations.tsx"));
 const DeadLetters = lazy(() => import("./pages/DeadLetters.tsx"));
 
 export function App() {
-  const t = useText();
   const { token, expired } = useSession();
   const { pathname } = useLocation();
   useFreshAnswers(token);
 
   if (!token) return <SignIn expired={expired} />;
+  return <Frame expired={expired} pathname={pathname} />;
+}
+
+function Frame({ expired, pathname }: { expired: boolean; pathname: string }) {
+  const t = useText();
+  const mayReadLetters = useMayReadLetters();
   return (
     <>
       <a className="skip" href="#content">
@@ -40,7 +46,7 @@ export function App() {
               <Route path="subjects/:id" element={<Subject />} />
               <Route path="map" element={<ServiceMap />} />
               <Route path="operations" element={<Operations />} />
-              <Route path="dead-letters" element={<DeadLetters />} />
+              {mayReadLetters && <Route path="dead-letters" element={<DeadLetters />} />}
               <Route path="*" element={<Navigate to="/traces" replace />} />
             </Routes>
           </Suspense>

@@ -7,7 +7,7 @@ import logo from "../assets/linli.svg";
 import { signOut } from "../session.ts";
 import { useSpeech } from "../text/index.ts";
 import { clock } from "../format.ts";
-import { useMe } from "../who.ts";
+import { useMayReadLetters, useMe } from "../who.ts";
 
 const TRACE = /^[0-9a-f]{32}$/;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -17,6 +17,7 @@ export function Bar() {
   const { message } = App.useApp();
   const navigate = useNavigate();
   const me = useMe();
+  const mayReadLetters = useMayReadLetters();
 
   const find = (text: string): void => {
     const id = text.trim().toLowerCase();
@@ -28,9 +29,9 @@ export function Bar() {
     ["/traces", t.nav.traces],
     ["/map", t.nav.map],
     ["/operations", t.nav.operations],
-    ["/dead-letters", t.nav.deadLetters],
+    ...(mayReadLetters ? [["/dead-letters", t.nav.deadLetters] as const] : []),
   ] as const;
-  const where = me?.unit && me.unit !== "0" ? `${t.account.district} ${me.unit}` : t.account.platform;
+  const account = me && (me.unit === "0" ? t.account.platform : `${t.account.district} ${me.unit}`);
   const until = me ? `${t.account.until} ${clock(new Date(me.expires_at)).slice(0, 8)}` : "";
 
   return (
@@ -69,7 +70,7 @@ export function Bar() {
         }}
       >
         <Button type="text" icon={<UserOutlined />} aria-label={t.account.menu}>
-          {where}
+          {account ?? t.account.menu}
         </Button>
       </Dropdown>
     </header>
