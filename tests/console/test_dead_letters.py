@@ -71,3 +71,43 @@ async def test_a_service_that_does_not_answer_hides_nobody_elses(open_page: Open
     await page.get_by_role("link", name="死信").click()
     await expect(page.locator(f"tr[data-row-key='{letter}']")).to_be_visible()
     await expect(page.get_by_role("alert")).to_contain_text("bookings")
+
+
+async def test_one_that_waits_is_found_behind_many_that_do_not_and_a_link_opens_any(
+    open_page: Open, platform: Platform
+) -> None:
+    waiting, closed = await bury(platform), await bury(platform)
+    async with platform.database("notifications") as notifications:
+        await notifications.execute(
+            """INSERT INTO dead_letter
+                   (district, id, consumer, subject, headers, payload, error, deliveries, died_at, replayed_at)
+               SELECT $1, gen_random_uuid(), 'notifications-tickets', 'linli.tickets.310104.opened.v1', '{}', '{}', '',
+                   8, now() + interval '1 minute', now() FROM generate_series(1, 101)""",
+            DISTRICT,
+        )
+        await notifications.execute("UPDATE dead_letter SET discarded_at = now() WHERE id = $1", closed)
+    page = await open_page("/dead-letters")
+    await expect(page.locator(f"tr[data-row-key='{waiting}']")).to_be_visible()
+    await page.goto(f"{platform.url}/console/dead-letters?letter={closed}")
+    drawer = page.get_by_role("dialog")
+    await expect(drawer).to_contain_text("TimeoutError: too slow")
+    await expect(drawer).to_contain_text("已放弃")
+    await expect(drawer.get_by_role("button", name="重放")).to_have_count(0)
+
+
+async def test_who_is_still_awaited_is_named_beside_what_others_said(open_page: Open, platform: Platform) -> None:
+    letter = await bury(platform)
+    page = await open_page("/map")
+    await page.route("**/points/v1/dead-letters*", lambda _: None)
+    await page.get_by_role("link", name="死信").click()
+    await expect(page.locator(f"tr[data-row-key='{letter}']")).to_be_visible()
+    await expect(page.get_by_role("status").filter(has_text="仍在等待")).to_contain_text("points")
+    await page.get_by_role("radiogroup", name="状态").get_by_text("已重放").click()
+    await expect(page.get_by_text("所有消息都已处理。")).to_have_count(0)
+
+
+async def test_whom_dead_letters_are_not_for_is_shown_none(open_page: Open, platform: Platform) -> None:
+    page = await open_page("/dead-letters", token=platform.token("district_admin", str(DISTRICT)))
+    await expect(page.get_by_role("heading", name="链路追踪")).to_be_attached()
+    await expect(page.get_by_role("link", name="服务拓扑")).to_be_visible()
+    await expect(page.get_by_role("link", name="死信")).to_have_count(0)

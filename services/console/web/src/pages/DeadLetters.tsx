@@ -1,6 +1,6 @@
 /** Messages that no service could handle: read, replayed, given up. */
-import { useQueries, useQueryClient } from "@tanstack/react-query";
-import { Badge, Button, Empty, Segmented, Select, Table, type TableColumnsType } from "antd";
+import { useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Badge, Button, Empty, Segmented, Select, Spin, Table, type TableColumnsType } from "antd";
 import { useState } from "react";
 
 import { useAddress } from "../address.ts";
@@ -14,18 +14,34 @@ const SERVICES = ["directory", "residents", "tickets", "points", "bookings", "no
 const PAGE = 100;
 const STATES: (State | "all")[] = ["pending", "replayed", "discarded", "all"];
 
+type Found = { items: Letter[]; more: boolean };
+
 /** Read a service's letters up to so many pages. */
-async function read(service: string, pages: number, signal: AbortSignal): Promise<{ items: Letter[]; more: boolean }> {
+async function read(service: string, state: State | "all", pages: number, signal: AbortSignal): Promise<Found> {
   const items: Letter[] = [];
   let cursor: string | null | undefined = null;
   for (let page = 0; page < pages; page += 1) {
-    const query: { limit: number; cursor?: string } = { limit: PAGE, ...(cursor ? { cursor } : {}) };
+    const query: { limit: number; state?: State; cursor?: string } = {
+      limit: PAGE,
+      ...(state === "all" ? {} : { state }),
+      ...(cursor ? { cursor } : {}),
+    };
     const found = await content(apiOf(service).GET("/service/v1/dead-letters", { params: { query }, signal }));
     items.push(...found.items.map((letter) => ({ ...letter, service })));
     cursor = found.next;
     if (!cursor) break;
   }
   return { items, more: Boolean(cursor) };
+}
+
+/** Read one letter, of whichever service has it. */
+async function find(id: string, signal: AbortSignal): Promise<Letter> {
+  const options = { params: { path: { id } }, signal };
+  const asked = SERVICES.map(async (service) => ({
+    ...(await content(apiOf(service).GET("/service/v1/dead-letters/{id}", options))),
+    service,
+  }));
+  return Promise.any(asked).catch((error: AggregateError) => Promise.reject(error.errors[0] as Error));
 }
 
 export default function DeadLetters() {
@@ -39,14 +55,20 @@ export default function DeadLetters() {
   const asked = SERVICES.filter((name) => !service || name === service);
   const found = useQueries({
     queries: asked.map((name) => ({
-      queryKey: ["dead-letters", name, pages],
-      queryFn: ({ signal }: { signal: AbortSignal }) => read(name, pages, signal),
+      queryKey: ["dead-letters", name, state, pages],
+      queryFn: ({ signal }: { signal: AbortSignal }) => read(name, state, pages, signal),
     })),
   });
-  const all = found.flatMap((one) => one.data?.items ?? []).sort((a, b) => b.died_at.localeCompare(a.died_at));
-  const shown = all.filter((letter) => state === "all" || stateOf(letter) === state);
-  const opened = all.find((letter) => letter.id === search.get("letter")) ?? null;
-  const pending = found.every((one) => one.isPending);
+  const shown = found.flatMap((one) => one.data?.items ?? []).sort((a, b) => b.died_at.localeCompare(a.died_at));
+  const awaited = asked.filter((_, index) => found[index]?.isPending);
+  const id = search.get("letter") ?? "";
+  const listed = shown.find((letter) => letter.id === id);
+  const linked = useQuery({
+    queryKey: ["dead-letters", "linked", id],
+    queryFn: ({ signal }) => find(id, signal),
+    enabled: Boolean(id) && !listed,
+  });
+  const opened = listed ?? (id ? linked.data : undefined) ?? null;
 
   const columns: TableColumnsType<Letter> = [
     { title: t.dead.died, key: "died", width: 128, render: (_, letter) => <When at={letter.died_at} /> },
@@ -107,26 +129,34 @@ export default function DeadLetters() {
           />
         ) : null,
       )}
+      {id && !listed && linked.isError && <Trouble error={linked.error} />}
+      {awaited.length > 0 && (
+        <p className="quiet" role="status">
+          <Spin size="small" /> {t.dead.awaited(awaited.join(", "))}
+        </p>
+      )}
       <section className="table-card">
         <Table<Letter>
           size="small"
           rowKey="id"
           columns={columns}
           dataSource={shown}
-          loading={pending}
+          loading={awaited.length === asked.length}
           pagination={{ pageSize: 50, hideOnSinglePage: true, showSizeChanger: false }}
           tableLayout="fixed"
           rowClassName="row"
           onRow={(letter) => ({ onClick: () => change({ letter: letter.id }) })}
           locale={{
-            emptyText: pending ? (
+            emptyText: awaited.length ? (
               " "
             ) : (
               <Empty
                 description={
                   <>
                     {t.dead.empty}
-                    {!all.length && <p className="quiet">{t.dead.emptyHint}</p>}
+                    {state === "pending" && found.every((one) => one.isSuccess) && (
+                      <p className="quiet">{t.dead.emptyHint}</p>
+                    )}
                   </>
                 }
               />

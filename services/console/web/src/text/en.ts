@@ -242,5 +242,6 @@ export const en: Text = {
     empty: "No dead letters",
     emptyHint: "Every message was handled.",
     more: "Load older dead letters",
+    awaited: (names) => `Still waiting for ${names}`,
   },
 };

@@ -244,6 +244,7 @@ export const zh = {
     empty: "没有死信",
     emptyHint: "所有消息都已处理。",
     more: "加载更早的死信",
+    awaited: (names: string) => `仍在等待 ${names}`,
   },
 };
 
