@@ -18,6 +18,7 @@ BROWSER_TESTS = (
     "test_dead_letters.py",
     "test_report_form.py",
     "test_sign_in.py",
+    "test_story.py",
     "test_traces.py",
     "test_waterfall.py",
 )

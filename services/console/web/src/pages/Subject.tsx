@@ -43,6 +43,8 @@ export default function Subject() {
   const first = items[0];
   const last = items.at(-1);
   const errors = items.filter((item) => item.error).length;
+  // What is counted is what was loaded.
+  const more = story.hasNextPage && "+";
 
   return (
     <div className="page">
@@ -69,13 +71,24 @@ export default function Subject() {
           </Fact>
           <Fact name={t.subject.last}>
             <When at={last.at} />
+            {more}
           </Fact>
           <Fact name={t.subject.lasted}>
             <strong>{duration(Date.parse(last.at) + last.duration - Date.parse(first.at))}</strong>
+            {more}
           </Fact>
-          <Fact name={t.subject.steps}>{items.length}</Fact>
-          <Fact name={t.subject.traces}>{new Set(items.map((item) => item.trace_id)).size}</Fact>
-          <Fact name={t.subject.errors}>{errors ? <Tag color="error">{errors}</Tag> : 0}</Fact>
+          <Fact name={t.subject.steps}>
+            {items.length}
+            {more}
+          </Fact>
+          <Fact name={t.subject.traces}>
+            {new Set(items.map((item) => item.trace_id)).size}
+            {more}
+          </Fact>
+          <Fact name={t.subject.errors}>
+            {errors ? <Tag color="error">{errors}</Tag> : 0}
+            {more}
+          </Fact>
           <Fact name={t.trace.services}>
             <span className="shares">
               {[...new Set(items.map((item) => item.service))].map((name) => (
