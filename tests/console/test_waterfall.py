@@ -47,11 +47,11 @@ def giant() -> dict[str, Any]:
     }
 
 
-async def opened(open_page: Open, query: str = "") -> Page:
+async def opened(open_page: Open, query: str = "", trace: dict[str, Any] | None = None) -> Page:
     page = await open_page("/map")
 
     async def answer(route: Route) -> None:
-        await route.fulfill(json=giant())
+        await route.fulfill(json=trace or giant())
 
     await page.route(f"**/console/v1/traces/{TRACE}", answer)
     await page.goto(page.url.partition("/console")[0] + f"/console/traces/{TRACE}{query}")
@@ -91,6 +91,20 @@ async def test_redeliveries_waits_and_errors_are_marked(open_page: Open) -> None
     failed = span(page, SPANS - 1)
     await expect(failed).to_be_in_viewport()
     await expect(failed.locator("i.work.error")).to_be_visible()
+
+
+async def test_a_service_with_a_long_name_takes_no_others_place(open_page: Open) -> None:
+    trace = giant()
+    for one in trace["spans"]:
+        one["service"] = "m" * 200
+    page = await opened(open_page, trace=trace)
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    inside = "element => element.getBoundingClientRect().right <= innerWidth"
+    assert await page.get_by_role("button", name="复制链接").evaluate(inside)
+    assert await page.locator("dl.facts .service").evaluate(inside)
+    row = span(page, 0)
+    assert await row.locator(".name").evaluate("name => name.clientWidth > 0")
+    assert await row.locator(".what").evaluate("what => what.scrollWidth <= what.clientWidth")
 
 
 async def test_a_link_leads_to_its_span(open_page: Open) -> None:

@@ -13,7 +13,7 @@ export function Service({ name, quiet = false }: { name: string; quiet?: boolean
   return (
     <span className="service" title={name}>
       <i style={{ background: colourOf(name) }} />
-      {!quiet && name}
+      {!quiet && <span>{name}</span>}
     </span>
   );
 }

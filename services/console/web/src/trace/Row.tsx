@@ -66,7 +66,9 @@ export const Row = memo(function Row(props: Props) {
           {foldable > 0 && (folded ? <CaretRightOutlined /> : <CaretDownOutlined />)}
         </span>
         <i className="stripe" style={{ background: colour }} />
-        <span className="who">{span.service}</span>
+        <span className="who" title={span.service}>
+          {span.service}
+        </span>
         <span className={span.error ? "name failed" : "name"} title={span.name}>
           {span.name}
         </span>
