@@ -480,6 +480,15 @@ async def test_what_the_hotline_hands_over_twice_is_one_ticket(tickets: Running,
     assert [found["id"] for found in listed.json()["items"]] == [ticket]
 
 
+@pytest.mark.parametrize("source", ["app", "qr"])
+async def test_apps_and_people_have_numbers_of_their_own(tickets: Running, people: People, source: str) -> None:
+    own = {"source": source, "reference": "H1"}
+    ticket = await opened(people.resident, **own)
+    again = await people.resident.post("/tickets/v1/tickets", json={**REPORT, **own})
+    assert (again.status_code, again.json()["type"]) == (409, "urn:linli:problem:reference-taken")
+    assert await opened(tickets.client("app", "310104", uuid4()), **own) != ticket
+
+
 @pytest.mark.parametrize("half", [{"latitude": 31.2}, {"subject": "door-7"}, {"latitude": 91, "longitude": 0}])
 async def test_half_a_place_or_subject_is_refused(people: People, half: dict[str, object]) -> None:
     assert (await people.resident.post("/tickets/v1/tickets", json={**REPORT, **half})).status_code == 422

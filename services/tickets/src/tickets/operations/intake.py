@@ -283,7 +283,7 @@ async def _keep(database: Database, report: Report, revision: UUID | None) -> Ro
     try:
         kept = await together.write(database, _TAKE_IN, *values, waits=report.reference is not None)
     except IntegrityError as error:
-        if "uq_ticket_reference" in str(error.orig):
+        if "uq_ticket_reference_once" in str(error.orig):
             raise ReferenceTaken(source=report.source, reference=report.reference) from error
         raise
     return kept

@@ -35,7 +35,9 @@ class TicketOpen(In):
     source: Literal["app", "qr", "hotline", "patrol"] = Field(
         default="app", description="How it came; hotline (12345 热线) and patrol (巡查) are not for residents"
     )
-    reference: Code | None = Field(default=None, description="Its number there, which comes once")
+    reference: Code | None = Field(
+        default=None, description="Its number there, which comes once; of an app or a QR code once from each reporter"
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> "TicketOpen":
