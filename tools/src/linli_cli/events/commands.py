@@ -182,7 +182,7 @@ def _complain(silent: list[str]) -> None:
     if silent:
         names = ", ".join(silent)
         raise Trouble(
-            f"Not asked with success: {names}; their dead letters are not among these.",
+            f"These services gave no list, so their dead letters are missing here: {names}.",
             f"未能查询 {names}，以上不含其死信。",
             hint="linli doctor",
         )
