@@ -36,6 +36,10 @@ _CALLS = """
                   UNION ALL SELECT 'busy' WHERE n % 25 = 2
                   UNION ALL SELECT 'idle' WHERE n > 29990
                   UNION ALL SELECT 'past' WHERE n % 5 = 3 AND n > 20000) AS calls"""
+_COLLEAGUES = """
+    INSERT INTO department_member (district, id, unit, department, staff)
+    SELECT 310104, gen_random_uuid(), unit, code, gen_random_uuid() FROM department, generate_series(1, 2000)
+    WHERE code = 'new'"""
 _SEEN = """
     SELECT id FROM ticket
     WHERE (department = ANY ($1) OR assignee = $2 OR id IN (SELECT ticket_id FROM whistle WHERE department = ANY ($1)))
@@ -59,8 +63,9 @@ async def staff(tickets: Running) -> dict[str, UUID]:
         await join(tickets, code, found["busy idle"])
     await tickets.database.execute(_TICKETS, units.parse(GRID), found["busy"])
     await tickets.database.execute(_CALLS)
-    await tickets.database.execute("VACUUM ANALYZE ticket")
-    await tickets.database.execute("VACUUM ANALYZE whistle")
+    await tickets.database.execute(_COLLEAGUES)
+    for table in ("ticket", "whistle", "department_member"):
+        await tickets.database.execute(f"VACUUM ANALYZE {table}")
     return found
 
 

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET, employ
-from services.tickets.tests.test_departments import made as founded
 from services.tickets.tests.test_moves import People, done, moved, people, read, told, trail
+from services.tickets.tests.test_whistles import staffed
 
 from linli import units
 from linli.testing import Running
@@ -60,7 +60,7 @@ async def test_what_came_to_a_street_gets_to_a_grid_and_its_worker(tickets: Runn
 
 
 async def test_all_that_belongs_to_it_lies_where_it_does(tickets: Running, people: People) -> None:
-    await founded(tickets, "lights")
+    await staffed(tickets, "lights")
     ticket = await opened(people.resident, STREET)
     same = await opened(people.resident, STREET)
     await done(people.street, same, "fold", into=ticket)

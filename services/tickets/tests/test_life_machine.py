@@ -125,8 +125,8 @@ class Life(RuleBasedStateMachine):
             assert answer.status_code in {403, 404}
         elif move.value in before["possible"]:
             # What is said to be possible is, but for what the body names.
-            again = answer.json().get("type") in AGAIN.get(move, ())
-            assert answer.status_code in {200, 201} or again, (before, move, answer.text)
+            again = answer.is_error and answer.json()["type"] in AGAIN.get(move, ())
+            assert answer.is_success or again, (before, move, answer.text)
             if move is Move.WITHDRAW and self.same:
                 self.go_on_with_the_same()
         else:

@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from services.tickets.tests.conftest import COMMUNITY, STREET, employ
+from services.tickets.tests.conftest import COMMUNITY, GRID, STREET, employ
 
 from linli.testing import Running
 
@@ -14,6 +14,7 @@ BODIES: dict[str, dict[str, object]] = {
     "split": {"parts": [{"title": "灯", "description": "灯"}] * 2},
     "whistle": {"departments": ["nobody"]},
     "case": {"grade": 3},
+    "hand_down": {"unit": GRID},
 }
 STEPS = {"open": 0, "assigned": 1, "resolved": 2, "closed": 3}
 
