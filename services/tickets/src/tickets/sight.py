@@ -118,8 +118,9 @@ async def _own(session: AsyncSession) -> Sequence[str]:
 
 
 def narrow() -> None:
-    """Put the criteria into every statement of theirs from now on."""
-    event.listen(ScopedSession, "do_orm_execute", _narrow)
+    """Put the criteria into every statement of theirs from now on, once however often this is asked."""
+    if not event.contains(ScopedSession, "do_orm_execute", _narrow):
+        event.listen(ScopedSession, "do_orm_execute", _narrow)
 
 
 @asynccontextmanager
