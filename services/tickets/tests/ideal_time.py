@@ -3,7 +3,8 @@
 import asyncio
 import random
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import pytest
@@ -28,7 +29,17 @@ class IdealTime:
         self._moments = sorted(set(moments))
         self._end = end or self._moments[-1] + 2 * _POLL
         self._looks_at: dict[Clockwork, datetime] = {}
+        self._stands = False
         self.now = self._moments[0] - 2 * _POLL
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """Let no time pass while the block runs, for what is not a clockwork's work and takes the machine a while."""
+        self._stands = True
+        try:
+            yield
+        finally:
+            self._stands = False
 
     def rules(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Have every clockwork rest in this time."""
@@ -49,7 +60,8 @@ class IdealTime:
         self._looks_at[clockwork] = self.now + timedelta(seconds=seconds)
         while self._looks_at[clockwork] > self.now and not clockwork._ending.is_set():
             first = min(self._looks_at.values())
-            if first <= self.now or self.now >= self._end or any(one._in_hand for one in self._looks_at):
+            busy = self._stands or any(one._in_hand for one in self._looks_at)
+            if first <= self.now or self.now >= self._end or busy:
                 await asyncio.sleep(0.001)
             else:
                 self.now = min(max(first, self._leap()), self._end)
