@@ -92,9 +92,14 @@ async def test_only_the_assignee_or_a_manager_resolves(tickets: Running) -> None
 async def test_only_the_reporter_rates(tickets: Running) -> None:
     manager_id = await employ(tickets, "community_manager", COMMUNITY)
     manager = tickets.client("community_manager", COMMUNITY, manager_id)
-    ticket = (await opened(tickets.client("resident", "310104"))).json()["id"]
-    for step, body in (("assign", {"assignee": str(manager_id)}), ("resolve", {}), ("close", {})):
-        assert (await move(manager, ticket, step, body)).status_code == 200
+    resident = tickets.client("resident", "310104")
+    ticket = (await opened(resident)).json()["id"]
+    for client, step, body in (
+        (manager, "assign", {"assignee": str(manager_id)}),
+        (manager, "resolve", {}),
+        (resident, "close", {}),
+    ):
+        assert (await move(client, ticket, step, body)).status_code == 200
     assert (await move(manager, ticket, "rate", {"rating": 5})).status_code == 403
 
 

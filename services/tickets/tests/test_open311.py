@@ -441,18 +441,26 @@ async def test_closed_is_told_apart_from_dealt_with(tickets: Running, outside: h
     made = await posted(outside, key)
     manager_id = await employ(tickets, "community_manager", COMMUNITY)
     manager = tickets.client("community_manager", COMMUNITY, manager_id)
-    path = f"/tickets/v1/tickets/{made}"
     seen = []
-    for step, body in (
-        ("assign", {"assignee": str(manager_id), "note": "internal: call Mr Zhang"}),
-        ("resolve", {"note": "internal"}),
-        ("close", {"note": "internal"}),
-    ):
-        answer = await manager.post(f"{path}/{step}", json=body, headers={"If-Match": "*"})
-        assert answer.status_code == 200, answer.text
+
+    async def look() -> None:
         (shown,) = await listed(outside, service_request_id=made)
         seen.append(shown["status"])
         assert shown["status_notes"]
+
+    for step, body in (
+        ("assign", {"assignee": str(manager_id), "note": "internal: call Mr Zhang"}),
+        ("resolve", {"note": "internal"}),
+    ):
+        path = f"/tickets/v1/tickets/{made}/{step}"
+        answer = await manager.post(path, json=body, headers={"If-Match": "*"})
+        assert answer.status_code == 200, answer.text
+        await look()
+    confirmed = {"api_key": key, "jurisdiction_id": STREET, "service_request_id": made, "status": "closed"}
+    update = {**confirmed, "update_id": "1", "updated_datetime": "2026-11-22T08:00:00+08:00", "description": "已修好"}
+    answer = await outside.post(f"{ROOT}/servicerequestupdates.json", data=update)
+    assert answer.status_code == 200, answer.text
+    await look()
     assert seen == ["open", "open", "closed"]
     assert made in {one["service_request_id"] for one in await listed(outside, status="closed")}
     params = {"jurisdiction_id": STREET}

@@ -229,7 +229,7 @@ async def close_ticket(
     caller: Annotated[Principal, require("tickets.close")],
     response: Response,
 ) -> TicketOut:
-    """End the resolved ticket (结案): fixed or not, as its reporter or somebody else says."""
+    """End the resolved ticket (确认结案): fixed or not, as its reporter says; without his word it closes in time."""
     ticket = await _found(session, ticket_id, match)
     await endings.close_ticket(session, caller, ticket, body.note, Outcome(body.outcome))
     return answer(ticket, response)

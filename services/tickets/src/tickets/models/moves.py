@@ -211,7 +211,7 @@ MOVES: Final[dict[Move, Rule]] = {
         _AT_WORK, None, MANAGER, ("unit",), lambda ticket: units.level(ticket.unit) is not units.Level.MICRO_GRID
     ),
     Move.RESOLVE: Rule(frozenset({State.ASSIGNED}), State.RESOLVED, WORKER),
-    Move.CLOSE: Rule(frozenset({State.RESOLVED}), State.CLOSED, EITHER),
+    Move.CLOSE: Rule(frozenset({State.RESOLVED}), State.CLOSED, REPORTER),
     Move.REOPEN: Rule(frozenset({State.RESOLVED}), None, EITHER, ("note",), at_work=True),
     Move.RATE: Rule(
         frozenset({State.CLOSED}),

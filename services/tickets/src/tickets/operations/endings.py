@@ -78,7 +78,7 @@ async def _resolved(session: AsyncSession, ticket: Ticket, move: Move, actor: UU
 async def close_ticket(
     session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None, outcome: Outcome
 ) -> None:
-    """End a resolved ticket (结案): its reporter says whether it is fixed; others may end it, and it is not his word.
+    """End a resolved ticket (结案): its reporter says whether it is fixed, and nobody for him.
 
     Raises:
         NotYours: 403.

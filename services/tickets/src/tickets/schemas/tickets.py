@@ -77,9 +77,7 @@ class HandDown(In):
 class Close(In):
     """How it ended (结案)."""
 
-    outcome: Literal["fixed", "not_fixed"] = Field(
-        default="fixed", description="Is it dealt with? The reporter's word is kept apart from others'."
-    )
+    outcome: Literal["fixed", "not_fixed"] = Field(default="fixed", description="Is it dealt with?")
     note: Text | None = None
 
 
