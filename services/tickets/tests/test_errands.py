@@ -107,6 +107,17 @@ async def test_a_done_errand_takes_no_more_steps(tickets: Running, what: str) ->
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:linli:problem:illegal-errand-step")
 
 
+async def test_nothing_comes_of_what_no_office_has_seen(tickets: Running) -> None:
+    worker = tickets.client("grid_worker", GRID)
+    errand = (await opened(worker, uuid4()))["id"]
+    for result in ("granted", "refused"):
+        early = await step(worker, errand, "finish", result=result)
+        assert (early.status_code, early.json()["type"]) == (409, "urn:linli:problem:never-filed")
+    assert (await worker.get(f"{ERRANDS}/{errand}")).json()["state"] == "collecting"
+    assert (await step(worker, errand, "file", office="中心")).status_code == 200
+    assert (await step(worker, errand, "finish", result="refused")).json()["result"] == "refused"
+
+
 async def test_a_paper_is_asked_for_once(tickets: Running) -> None:
     worker = tickets.client("grid_worker", GRID)
     errand = (await opened(worker, uuid4(), "照片", "照片"))["id"]

@@ -68,6 +68,13 @@ class IllegalErrandStep(Conflict):
     detail_zh = "代办事项当前状态为 {state}，不能执行 {step}；当前可执行：{possible}。"
 
 
+class NeverFiled(Conflict):
+    """No office has decided on this errand, as it was never filed: file it, or end it as withdrawn."""
+
+    title_zh = "尚未递交"
+    detail_zh = "该代办事项尚未递交，不能登记办理结果；请先递交，或登记为撤回。"
+
+
 class PapersMissing(Conflict):
     """Papers are still missing: {missing}."""
 
@@ -147,12 +154,15 @@ class Errand(Placed, Versioned, Base):
         self.office, self.reference, self.filed_at = office, reference, datetime.now(UTC)
 
     def finish(self, result: Result) -> None:
-        """Say what came of it (办结).
+        """Say what came of it (办结): what the office has decided, or that it was withdrawn.
 
         Raises:
             IllegalErrandStep: 409.
+            NeverFiled: 409.
         """
         self.take(ErrandStep.FINISH, None)
+        if self.filed_at is None and result is not Result.WITHDRAWN:
+            raise NeverFiled
         self.result, self.done_at = result.value, datetime.now(UTC)
 
 
