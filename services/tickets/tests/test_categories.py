@@ -122,7 +122,21 @@ async def test_answers_are_held_to_the_form(tickets: Running) -> None:
     assert (await opened(resident, answers={"lamp": "A7"})).status_code == 422
 
 
-@pytest.mark.parametrize("answer", ["NaN", "-Infinity", r'"\ud800"'])
+def nested(levels: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(levels - 1):
+        found = [found]
+    return found
+
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["NaN", "-Infinity", r'"\ud800"', json.dumps(nested(17)), json.dumps(nested(256))],
+    ids=["nan", "infinity", "half", "nested", "nested without end"],
+)
 async def test_answers_that_can_not_be_kept_are_refused(tickets: Running, answer: str) -> None:
     district, resident = tickets.client("district_admin", "310104"), tickets.client("resident", "310104")
     await put(district, "free_form", form={"type": "object"})
@@ -141,6 +155,10 @@ async def test_answers_that_can_not_be_kept_are_refused(tickets: Running, answer
         ({"type": "object", "properties": {"a": {"pattern": "(a+)+$"}}}, "#/form/properties/a/pattern"),
         ({"type": "object", "allOf": [{"patternProperties": {}}]}, "#/form/allOf/patternProperties"),
         ({"type": "object", "title": "长" * 6000}, "#/form"),
+        ({"type": "object", "properties": {"a": {"$id": "http://["}}}, "#/form/properties/a/$id"),
+        ({"type": "object", "properties": {"a": {"$schema": DIALECT}}}, "#/form/properties/a/$schema"),
+        ({"type": "object", "$schema": "http://json-schema.org/draft-04/schema#"}, "#/form/$schema"),
+        ({"type": "object", "default": nested(300)}, "#/form"),
     ],
 )
 async def test_a_form_that_is_none_or_could_hold_up_others_is_refused(
@@ -180,6 +198,15 @@ async def test_a_price_is_a_multiple_of_a_cent_as_people_write_it(tickets: Runni
     await put(tickets.client("district_admin", "310104"), code, form=form)
     resident = tickets.client("resident", "310104", uuid4())
     assert (await opened(resident, category=code, answers={"price": price})).status_code == status
+
+
+async def test_answers_may_be_nested_and_a_form_says_what_it_is_written_in(tickets: Running) -> None:
+    form = {"$schema": DIALECT, "type": "object"}
+    assert (await put(tickets.client("district_admin", "310104"), "nest", form=form)).status_code == 201
+    resident = tickets.client("resident", "310104", uuid4())
+    made = await opened(resident, category="nest", answers={"a": nested(15)})
+    assert made.status_code == 201, made.text
+    assert (await resident.get(made.headers["location"])).json()["answers"] == {"a": nested(15)}
 
 
 async def test_a_form_may_ask_for_what_is_called_like_a_keyword(tickets: Running) -> None:

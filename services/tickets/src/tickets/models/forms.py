@@ -16,9 +16,15 @@ from linli.problems import Unprocessable
 FORM: Final = 16_000
 """Bytes that a form may have, and the answers to it."""
 _NESTED: Final = 8
+_DEEP: Final = {"form": 64, "answers": 16}
+"""Levels of objects and lists. What is much deeper can be kept, but not be written out again for those who read it."""
 _SHOWN: Final = 20
-_REFUSED: Final = {"$ref", "$dynamicRef", "$recursiveRef", "pattern", "patternProperties"}
+_REFUSED: Final = {
+    *("$id", "$anchor", "$dynamicAnchor", "$ref", "$dynamicRef", "$recursiveRef"),
+    *("pattern", "patternProperties"),
+}
 """What leads elsewhere, or can take for ever: every district's tickets are checked by the same process."""
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _SAMPLES: Final = {"enum", "const", "default", "examples"}
 _NAMED: Final = {"properties", "$defs", "dependentSchemas"}
 
@@ -29,10 +35,19 @@ def check_form(form: Mapping[str, Any]) -> None:
     Raises:
         Unprocessable: 422, with a pointer to what is wrong.
     """
+    _not_deep("form", form)
     if len(json.dumps(form, ensure_ascii=False).encode()) > FORM:
         raise _wrong("#/form", f"at most {FORM} bytes", f"最多 {FORM} 字节")
     if form.get("type") != "object":
         raise _wrong("#/form/type", "a form asks for an object", "表单须为 object 类型")
+    _check_keywords(form)
+    try:
+        Draft202012Validator.check_schema(form)
+    except SchemaError as error:
+        raise _wrong(_pointer("#/form", error.absolute_path), error.message[:200], "不是有效的 JSON Schema") from None
+
+
+def _check_keywords(form: Mapping[str, Any]) -> None:
     stack: list[tuple[str, Any, int]] = [("#/form", form, 0)]
     while stack:
         pointer, schema, depth = stack.pop()
@@ -40,17 +55,14 @@ def check_form(form: Mapping[str, Any]) -> None:
             raise _wrong(pointer, f"at most {_NESTED} levels", f"最多 {_NESTED} 层")
         for key, value in schema.items() if isinstance(schema, dict) else ():
             at = f"{pointer}/{_escaped(key)}"
-            if key in _REFUSED:
-                raise _wrong(at, f"a form may not use {key}", f"表单不支持 {key}")
+            # A part that names its dialect would be checked by that, and without a budget.
+            if key in _REFUSED or (key == "$schema" and (depth or value != _DIALECT)):
+                raise _wrong(at, f"a form may not use {key} here", f"此处不支持 {key}")
             if key in _NAMED and isinstance(value, dict):
                 stack += [(f"{at}/{_escaped(name)}", part, depth + 1) for name, part in value.items()]
             elif key not in _SAMPLES:
                 parts = value if isinstance(value, list) else [value]
                 stack += [(at, part, depth + 1) for part in parts if isinstance(part, dict)]
-    try:
-        Draft202012Validator.check_schema(form)
-    except SchemaError as error:
-        raise _wrong(_pointer("#/form", error.absolute_path), error.message[:200], "不是有效的 JSON Schema") from None
 
 
 class Form:
@@ -73,6 +85,7 @@ class Form:
             if answers:
                 raise _wrong("#/answers", "this category has no form", "该类别没有表单")
             return
+        _not_deep("answers", answers)
         try:
             size = len(json.dumps(answers, ensure_ascii=False, allow_nan=False).encode())
         except ValueError:
@@ -123,6 +136,18 @@ _Validator: Final = extend(  # type: ignore[no-untyped-call]
         for keyword, rule in {**Draft202012Validator.VALIDATORS, "multipleOf": _multiple_of}.items()
     },
 )
+
+
+def _not_deep(what: str, value: object) -> None:
+    level = [value]
+    for _ in range(_DEEP[what]):
+        level = [part for one in level for part in _parts(one)]
+    if any(_parts(one) for one in level):
+        raise _wrong(f"#/{what}", f"at most {_DEEP[what]} levels", f"最多 {_DEEP[what]} 层")
+
+
+def _parts(value: object) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _wrong(pointer: str, detail: str, detail_zh: str) -> Unprocessable:
