@@ -112,9 +112,11 @@ async def test_nothing_comes_of_what_no_office_has_seen(tickets: Running) -> Non
     errand = (await opened(worker, uuid4()))["id"]
     for result in ("granted", "refused"):
         early = await step(worker, errand, "finish", result=result)
-        assert (early.status_code, early.json()["type"]) == (409, "urn:linli:problem:never-filed")
+        assert (early.status_code, early.json()["type"]) == (409, "urn:linli:problem:not-filed")
     assert (await worker.get(f"{ERRANDS}/{errand}")).json()["state"] == "collecting"
     assert (await step(worker, errand, "file", office="中心")).status_code == 200
+    await step(worker, errand, "papers", papers=["户口簿"])
+    assert (await step(worker, errand, "finish", result="granted")).status_code == 409
     assert (await step(worker, errand, "finish", result="refused")).json()["result"] == "refused"
 
 

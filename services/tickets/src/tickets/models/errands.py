@@ -68,11 +68,11 @@ class IllegalErrandStep(Conflict):
     detail_zh = "代办事项当前状态为 {state}，不能执行 {step}；当前可执行：{possible}。"
 
 
-class NeverFiled(Conflict):
-    """No office has decided on this errand, as it was never filed: file it, or end it as withdrawn."""
+class NotFiled(Conflict):
+    """This errand is not with an office, which would decide on it: file it (again), or end it as withdrawn."""
 
     title_zh = "尚未递交"
-    detail_zh = "该代办事项尚未递交，不能登记办理结果；请先递交，或登记为撤回。"
+    detail_zh = "该代办事项尚未递交（或补正后尚未重新递交），不能登记办理结果；请先递交，或登记为撤回。"
 
 
 class PapersMissing(Conflict):
@@ -158,11 +158,13 @@ class Errand(Placed, Versioned, Base):
 
         Raises:
             IllegalErrandStep: 409.
-            NeverFiled: 409.
+            NotFiled: 409.
         """
+        with_office = self.state == ErrandState.FILED
         self.take(ErrandStep.FINISH, None)
-        if self.filed_at is None and result is not Result.WITHDRAWN:
-            raise NeverFiled
+        # What it waits for more papers for, it may still refuse.
+        if not (with_office or result is Result.WITHDRAWN or (result is Result.REFUSED and self.filed_at)):
+            raise NotFiled
         self.result, self.done_at = result.value, datetime.now(UTC)
 
 

@@ -187,7 +187,7 @@ async def finish_errand(
 
     Raises:
         IllegalErrandStep: 409.
-        NeverFiled: 409.
+        NotFiled: 409.
     """
     errand.finish(result)
     await _enter(session, errand, ErrandStep.FINISH, caller.id, note)
