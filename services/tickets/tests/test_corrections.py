@@ -271,3 +271,22 @@ async def test_thousands_of_them_run_out_when_they_should_however_often_a_proces
     assert max(late) <= timedelta(seconds=clockwork.POLL)
     told = Counter(event["ticket"] for event in await tickets.events("tickets.overdue.v1"))
     assert {told[str(ticket)] for ticket in due} == {1}
+
+
+async def test_a_correction_and_tickets_that_are_split_do_not_wait_for_each_other(tickets: Running) -> None:
+    district, manager = tickets.client("district_admin", "310104"), tickets.client("community_manager", COMMUNITY)
+    day, headers = next_workday(40), {"If-Match": "*"}
+    assert (await put(district, day, working=False)).status_code == 200
+    parts = [{"title": "灯", "description": "灯"}, {"title": "路", "description": "路"}]
+
+    async def split(ticket: dict[str, Any]) -> int:
+        path = f"/tickets/v1/tickets/{ticket['id']}/split"
+        return (await manager.post(path, json={"parts": parts}, headers=headers)).status_code
+
+    for number in range(10):
+        ticket = await opened(manager)
+        assert await asyncio.gather(split(ticket), _corrected(district, day, working=bool(number % 2))) == [200, 200]
+
+
+async def _corrected(client: httpx.AsyncClient, day: date, *, working: bool) -> int:
+    return (await put(client, day, "*", working=working)).status_code

@@ -1,5 +1,6 @@
 """Who reported the same as another: what he is told, which ticket he follows, and who sees what he has said."""
 
+import asyncio
 from uuid import uuid4
 
 import httpx
@@ -109,3 +110,23 @@ async def test_what_is_folded_into_what_is_private_is_private(
     # It stays so: it is the same matter.
     await done(residents[0], one, "withdraw")
     assert (await read(residents[1], two))["visibility"] == "private"
+
+
+async def test_folding_into_what_is_private_waits_for_no_work_on_its_parts(
+    tickets: Running, residents: list[httpx.AsyncClient], district: httpx.AsyncClient
+) -> None:
+    family = {"name": "家事", "name_en": "Family", "visibility": "private"}
+    await district.put("/tickets/v1/categories/family", json=family, headers={"If-Match": "*"})
+    worker_id = await employ(tickets, "grid_worker", GRID)
+    worker = tickets.client("grid_worker", GRID, worker_id)
+    for _ in range(5):
+        whole = await opened(residents[0], category="family")
+        parts = [part["id"] for part in (await done(district, whole, "split", parts=PARTS * 5))["items"]]
+        for part in (parts[0], parts[-1]):
+            await done(district, part, "assign", assignee=str(worker_id))
+        same = await opened(residents[1])
+        answers = await asyncio.gather(
+            moved(district, same, "fold", into=whole),
+            *(moved(worker, part, "resolve") for part in (parts[-1], parts[0])),
+        )
+        assert [answer.status_code for answer in answers] == [200, 200, 200]

@@ -306,7 +306,7 @@ async def split_ticket(
     response: Response,
 ) -> Paged[TicketOut]:
     """Split the ticket into parts (拆单), each a ticket of its own; it is resolved when all of them have ended."""
-    ticket = await _found(session, ticket_id, match)
+    ticket = await _held(session, caller, ticket_id, match)
     parts = await folding.split_ticket(session, caller, ticket, [dict(part) for part in body.parts], body.note)
     set_etag(response, ticket)
     return Paged(items=[TicketOut.model_validate(part) for part in parts], next=None)

@@ -152,7 +152,12 @@ def _manages(caller: Principal, ticket: "Ticket") -> bool:
     return "tickets.assign" in caller.permissions and caller.covers(ticket.handler)
 
 
-REPORTER: Final = Actor("the reporter (诉求人)", "tickets.close", lambda caller, ticket: caller.id == ticket.reporter)
+def _reported(caller: Principal, ticket: "Ticket") -> bool:
+    # Whoever splits a ticket is its parts' reporter for as long as he is in charge of them.
+    return caller.id == ticket.reporter and (ticket.parent is None or _manages(caller, ticket))
+
+
+REPORTER: Final = Actor("the reporter (诉求人)", "tickets.close", _reported)
 RATER: Final = Actor(REPORTER.name, "tickets.rate", REPORTER.is_)
 MANAGER: Final = Actor("those who manage the unit that answers for it (承办单位负责人)", "tickets.assign", _manages)
 WORKER: Final = Actor(
@@ -163,7 +168,7 @@ WORKER: Final = Actor(
 EITHER: Final = Actor(
     "the reporter (诉求人), or those who manage its unit",
     "tickets.close",
-    lambda caller, ticket: caller.id == ticket.reporter or _manages(caller, ticket),
+    lambda caller, ticket: _reported(caller, ticket) or _manages(caller, ticket),
 )
 ANYBODY: Final = Actor("whoever sees it", "tickets.read", lambda _, __: True)
 NOBODY: Final = Actor("nobody: it follows (自动)", "", lambda _, __: False)

@@ -218,6 +218,8 @@ async def keep_private(session: AsyncSession, whole: Ticket) -> None:
     same = select(Follower.folded).where(Follower.district == whole.district, Follower.ticket_id == whole.id)
     async with widened(session):  # reports of the same may lie elsewhere in the district
         for theirs in (Ticket.parent == whole.id, Ticket.id.in_(same)):
-            own = update(Ticket).where(Ticket.district == whole.district, theirs)
+            # Not what is private already: who works on a part has locked it, and waits for the whole.
+            shown = Ticket.visibility != whole.visibility
+            own = update(Ticket).where(Ticket.district == whole.district, theirs, shown)
             private = own.values(visibility=whole.visibility).execution_options(synchronize_session="fetch")
             await session.execute(private)
