@@ -17,8 +17,8 @@ __all__ = ["people"]
 RUNNING = "SELECT array_agg(kind ORDER BY kind) FROM timer WHERE aggregate = $1"
 
 
-async def opened(client: httpx.AsyncClient, unit: str) -> str:
-    body = {"unit": unit, "title": "路灯不亮", "description": "小区北门路灯三天不亮"}
+async def opened(client: httpx.AsyncClient, unit: str, **facts: object) -> str:
+    body = {"unit": unit, "title": "路灯不亮", "description": "小区北门路灯三天不亮", **facts}
     answer = await client.post("/tickets/v1/tickets", json=body)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
@@ -57,6 +57,23 @@ async def test_what_came_to_a_street_gets_to_a_grid_and_its_worker(tickets: Runn
     assert set(first["supervisors"]) <= {row["staff"] for row in manager}
     assert first["supervisors"]
     assert str(people.worker) in second["supervisors"]
+
+
+@pytest.mark.parametrize("visibility", ["district", "private"])
+async def test_who_can_give_it_away_is_told_and_only_who_sees_it_besides(
+    tickets: Running, people: People, visibility: str
+) -> None:
+    category = {"name": "邻里", "name_en": "Neighbours", "visibility": visibility}
+    made = await people.district.put(f"/tickets/v1/categories/of_{visibility}", json=category)
+    assert made.status_code == 201, made.text
+    manager = await manager_id(tickets)
+    ticket = await opened(people.resident, STREET, category=f"of_{visibility}")
+    await done(people.street, ticket, "hand_down", unit=GRID)
+    (event,) = await told(tickets, ticket, "returned")
+    sees = (await people.grid.get(f"/tickets/v1/tickets/{ticket}")).status_code == 200
+    assert sees is (visibility == "district")
+    assert (str(people.worker) in event["supervisors"]) is sees
+    assert manager in event["supervisors"]
 
 
 async def test_all_that_belongs_to_it_lies_where_it_does(tickets: Running, people: People) -> None:

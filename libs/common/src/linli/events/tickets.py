@@ -188,7 +188,7 @@ class TicketReturned(Event, type="tickets.returned.v1", aggregate="ticket"):
     Attributes:
         level: `community` or `street`.
         handler: the unit that answers for it from now on.
-        supervisors: those in office there who see to it that it goes on; of a grid its workers.
+        supervisors: those in office there who see to it that it goes on, and of a grid its workers, if they see it.
     """
 
     ticket: UUID

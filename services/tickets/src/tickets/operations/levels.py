@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
 from linli.db import require_unit
-from linli.events.tickets import TicketEscalated, TicketReturned
+from linli.events.tickets import SUPERVISORS, TicketEscalated, TicketReturned
 from linli.outbox import publish
 from linli.security import Principal
 from tickets.models.files import File
@@ -74,9 +74,8 @@ async def hand_down_ticket(
     await _move_house(session, ticket)  # the first to flush: all of it is one change, and one step of the trail
     facts = {"from": units.short(before), "to": units.short(unit), "level": ticket.level}
     await enter(session, ticket, Move.HAND_DOWN, caller.id, note, **facts)
-    await _tell_below(
-        session, caller, ticket, await workers_of(session, ticket) or await supervisors_of(session, ticket)
-    )
+    people = dict.fromkeys((*await supervisors_of(session, ticket), *await workers_of(session, ticket)))
+    await _tell_below(session, caller, ticket, tuple(people)[:SUPERVISORS])
 
 
 async def _tell_below(session: AsyncSession, caller: Principal, ticket: Ticket, people: tuple[UUID, ...]) -> None:

@@ -14,6 +14,7 @@ from linli.events.tickets import SUPERVISORS, TicketAssigned, TicketAssigneeLeft
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
+from tickets.models.categories import Visibility
 from tickets.models.moves import Clock, Level, Move, State
 from tickets.models.offices import STAFF, KnownAssignment
 from tickets.models.tickets import Ticket
@@ -143,7 +144,9 @@ def _above(unit: int | None) -> list[int]:
 
 
 async def workers_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
-    """List the grid workers (网格员) in whose grid a ticket lies."""
+    """List the grid workers (网格员) in whose grid a ticket lies, unless it is private: they don't see it there."""
+    if ticket.visibility == Visibility.PRIVATE.value:
+        return ()
     return await in_office(session, ticket.unit, {"grid_worker"})
 
 
