@@ -104,6 +104,16 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
             {"manager": "ticket_returned_to_you", "assignee": "ticket_returned_to_you"},
         ),
         (
+            TicketReturned(
+                **BOTH, **ABOVE, level="community", returned_by=FOLLOWER, members=(MEMBER, ASSIGNEE, FOLLOWER)
+            ),
+            {
+                "manager": "ticket_returned_to_you",
+                "assignee": "ticket_returned_to_you",
+                "member": "ticket_for_your_department",
+            },
+        ),
+        (
             TicketResolved(**BOTH, resolved_by=ASSIGNEE, followers=(FOLLOWER,), confirm_by=AT),
             {"reporter": "ticket_resolved", "follower": "ticket_followed_resolved"},
         ),

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET, employ
+from services.tickets.tests.test_departments import join, made
 from services.tickets.tests.test_moves import People, done, moved, people, read, told, trail
 from services.tickets.tests.test_whistles import staffed
 
@@ -64,8 +65,8 @@ async def test_who_can_give_it_away_is_told_and_only_who_sees_it_besides(
     tickets: Running, people: People, visibility: str
 ) -> None:
     category = {"name": "邻里", "name_en": "Neighbours", "visibility": visibility}
-    made = await people.district.put(f"/tickets/v1/categories/of_{visibility}", json=category)
-    assert made.status_code == 201, made.text
+    described = await people.district.put(f"/tickets/v1/categories/of_{visibility}", json=category)
+    assert described.status_code == 201, described.text
     manager = await manager_id(tickets)
     ticket = await opened(people.resident, STREET, category=f"of_{visibility}")
     await done(people.street, ticket, "hand_down", unit=GRID)
@@ -74,6 +75,24 @@ async def test_who_can_give_it_away_is_told_and_only_who_sees_it_besides(
     assert sees is (visibility == "district")
     assert (str(people.worker) in event["supervisors"]) is sees
     assert manager in event["supervisors"]
+
+
+async def test_staff_of_its_department_who_see_it_only_there_are_told(tickets: Running, people: People) -> None:
+    await made(tickets, "lamps")
+    told_before, below = [await employ(tickets, "department_staff", unit) for unit in ("310104", STREET)]
+    for staff in (told_before, below):
+        await join(tickets, "lamps", staff)
+    category = {"name": "灯", "name_en": "Lamps", "department": "lamps"}
+    described = await people.district.put("/tickets/v1/categories/lamps", json=category)
+    assert described.status_code == 201, described.text
+    ticket = await opened(people.resident, "310104", category="lamps")
+    client = tickets.client("department_staff", STREET, below)
+    assert (await client.get(f"/tickets/v1/tickets/{ticket}")).status_code == 404
+    await done(people.district, ticket, "hand_down", unit=COMMUNITY)
+    assert (await client.get(f"/tickets/v1/tickets/{ticket}")).status_code == 200
+    await done(people.community, ticket, "hand_down", unit=GRID)
+    assert [event["members"] for event in await told(tickets, ticket, "opened")] == [[str(told_before)]]
+    assert [event["members"] for event in await told(tickets, ticket, "returned")] == [[str(below)], []]
 
 
 async def test_all_that_belongs_to_it_lies_where_it_does(tickets: Running, people: People) -> None:

@@ -136,9 +136,13 @@ async def ticket_escalated(session: AsyncSession, event: TicketEscalated) -> Non
 
 @subscriptions.on(TicketReturned, since="0.2")
 async def ticket_returned(session: AsyncSession, event: TicketReturned) -> None:
-    """Tell those below that the ticket is theirs: again, or from now on."""
-    people = (*event.supervisors, event.assignee)
-    await tell(session, event, event.ticket, people, Kind.TICKET_RETURNED_TO_YOU, but=(event.returned_by,))
+    """Tell those below that the ticket is theirs: again, or from now on; and its department, that it has come there.
+
+    Who is both is told what he has to do.
+    """
+    people, by = (*event.supervisors, event.assignee), (event.returned_by,)
+    await tell(session, event, event.ticket, people, Kind.TICKET_RETURNED_TO_YOU, but=by)
+    await tell(session, event, event.ticket, event.members, Kind.TICKET_FOR_YOUR_DEPARTMENT, but=by)
 
 
 @subscriptions.on(TicketReopened, since="0.2")

@@ -189,6 +189,7 @@ class TicketReturned(Event, type="tickets.returned.v1", aggregate="ticket"):
         level: `community` or `street`.
         handler: the unit that answers for it from now on.
         supervisors: those in office there who see to it that it goes on, and of a grid its workers, if they see it.
+        members: those who answer for the department that it is for, and see it only now.
     """
 
     ticket: UUID
@@ -198,6 +199,7 @@ class TicketReturned(Event, type="tickets.returned.v1", aggregate="ticket"):
     handler: UnitCode
     supervisors: Supervisors = ()
     returned_by: UUID
+    members: Supervisors = ()
 
 
 class TicketReopened(Event, type="tickets.reopened.v1", aggregate="ticket"):

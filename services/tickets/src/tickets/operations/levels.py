@@ -17,7 +17,7 @@ from tickets.models.moves import Clock, Level, Move, State
 from tickets.models.open311 import Update
 from tickets.models.tickets import Entry, Follower, Ticket
 from tickets.models.whistles import Whistle
-from tickets.operations.offices import supervisors_of, workers_of
+from tickets.operations.offices import newly_answering, supervisors_of, workers_of
 from tickets.operations.rules import rules_of
 from tickets.operations.tickets import enter
 
@@ -75,10 +75,17 @@ async def hand_down_ticket(
     facts = {"from": units.short(before), "to": units.short(unit), "level": ticket.level}
     await enter(session, ticket, Move.HAND_DOWN, caller.id, note, **facts)
     people = dict.fromkeys((*await supervisors_of(session, ticket), *await workers_of(session, ticket)))
-    await _tell_below(session, caller, ticket, tuple(people)[:SUPERVISORS])
+    members = await newly_answering(session, ticket, before)
+    await _tell_below(session, caller, ticket, tuple(people)[:SUPERVISORS], members)
 
 
-async def _tell_below(session: AsyncSession, caller: Principal, ticket: Ticket, people: tuple[UUID, ...]) -> None:
+async def _tell_below(
+    session: AsyncSession,
+    caller: Principal,
+    ticket: Ticket,
+    people: tuple[UUID, ...],
+    members: tuple[UUID, ...] = (),
+) -> None:
     await publish(
         session,
         TicketReturned(
@@ -91,6 +98,7 @@ async def _tell_below(session: AsyncSession, caller: Principal, ticket: Ticket, 
             handler=ticket.handler,
             supervisors=people,
             returned_by=caller.id,
+            members=members,
         ),
     )
 

@@ -193,6 +193,14 @@ async def answering_for(database: Database, department: str, unit: int) -> tuple
     return tuple(row["staff"] for row in await fetch(database, _ANSWERING, *values))
 
 
+async def newly_answering(session: AsyncSession, ticket: Ticket, before: int) -> tuple[UUID, ...]:
+    """List who answers for a ticket's department where it lies, and did not see it where it lay before."""
+    if ticket.department is None:
+        return ()
+    knew = await answering_for(session, ticket.department, before)
+    return tuple(one for one in await answering_for(session, ticket.department, ticket.unit) if one not in knew)
+
+
 _ANSWERING: Final = """
     SELECT staff FROM department_member AS member
     WHERE district = $1 AND department = $2 AND EXISTS (
