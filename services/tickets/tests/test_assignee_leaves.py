@@ -11,6 +11,7 @@ from linli.events.directory import AssignmentChanged
 from linli.testing import Running, eventually, tell
 
 TICKETS = "/tickets/v1/tickets"
+DISTRICT = "310104"
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +94,43 @@ async def test_where_the_last_manager_himself_leaves_those_above_are_told(ticket
     await leave(tickets, leaving, COMMUNITY)
     (event,) = await told(tickets, ticket)
     assert event["supervisors"] == [str(above)]
+
+
+async def test_what_was_raised_to_an_empty_desk_is_told_to_those_above_who_can_give_it_away(tickets: Running) -> None:
+    leaving, below, above = [
+        await employ(tickets, role, unit)
+        for role, unit in (("grid_worker", GRID), ("community_manager", COMMUNITY), ("district_admin", DISTRICT))
+    ]
+    ticket = await given(tickets, leaving, ("escalate", {"note": "需要街道协调"}))
+    await leave(tickets, leaving, GRID)
+    assert [event["supervisors"] for event in await told(tickets, ticket)] == [[str(above)]]
+    following = {"assignee": str(await employ(tickets, "grid_worker", GRID))}
+    for role, unit, manager, status in (
+        ("community_manager", COMMUNITY, below, 403),
+        ("district_admin", DISTRICT, above, 200),
+    ):
+        client = tickets.client(role, unit, manager)
+        gives = await client.post(f"{TICKETS}/{ticket}/assign", json=following, headers={"If-Match": "*"})
+        assert gives.status_code == status, gives.text
+
+
+async def test_the_leader_of_a_grid_can_give_nothing_away_and_those_above_are_told(tickets: Running) -> None:
+    leaving, leader = await employ(tickets, "grid_worker", GRID), await employ(tickets, "community_manager", GRID)
+    above = await employ(tickets, "street_admin", STREET)
+    ticket = await given(tickets, leaving)
+    await leave(tickets, leaving, GRID)
+    assert [event["supervisors"] for event in await told(tickets, ticket)] == [[str(above)]]
+    following = {"assignee": str(await employ(tickets, "grid_worker", GRID))}
+    client = tickets.client("community_manager", GRID, leader)
+    refused = await client.post(f"{TICKETS}/{ticket}/assign", json=following, headers={"If-Match": "*"})
+    assert refused.status_code == 403
+
+
+async def test_where_nobody_who_can_give_it_away_is_in_office_those_below_are_told(tickets: Running) -> None:
+    leaving, below = await employ(tickets, "grid_worker", GRID), await employ(tickets, "community_manager", COMMUNITY)
+    ticket = await given(tickets, leaving, ("escalate", {"note": "需要街道协调"}))
+    await leave(tickets, leaving, GRID)
+    assert [event["supervisors"] for event in await told(tickets, ticket)] == [[str(below)]]
 
 
 async def test_a_word_that_is_delivered_again_is_told_of_once(tickets: Running) -> None:

@@ -56,7 +56,7 @@ class TicketAssigneeLeft(Event, type="tickets.assignee_left.v1", aggregate="tick
 
     Attributes:
         assignee: who left; the matter is still with him.
-        supervisors: those in office who see to it that it goes on (负责人).
+        supervisors: those in office who can give it to somebody else (承办单位负责人).
     """
 
     ticket: UUID

@@ -92,8 +92,7 @@ async def _answers_for(session: AsyncSession, ticket: Ticket, staff: UUID, calle
 async def leave(session: AsyncSession, staff: UUID, unit: int) -> None:
     """Note that the assignee is gone (离岗) on what is still to be done of somebody who left an office at a unit.
 
-    Not where another office of his covers the ticket, too. Those who see to it that it goes on are told; where he was
-    the last of them, those above.
+    Not where another office of his covers the ticket, too. Those who can give it to somebody else are told.
     """
     held = (
         select(Ticket)
@@ -112,15 +111,13 @@ async def leave(session: AsyncSession, staff: UUID, unit: int) -> None:
             continue
         ticket.touch()
         await enter(session, ticket, Move.ASSIGNEE_LEFT, NOBODY, None, assignee=str(staff))
-        above = set(KnownAssignment.SUPERVISING.values())
-        told = await supervisors_of(session, ticket) or await in_office(session, ticket.unit, above)
         left = TicketAssigneeLeft(
             ticket=ticket.id,
             unit=ticket.unit,
             sequence=ticket.version,
             reporter=ticket.reporter,
             assignee=staff,
-            supervisors=told,
+            supervisors=await managers_of(session, ticket),
         )
         await publish(session, left)
 
@@ -163,15 +160,26 @@ async def supervisors_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, .
     return ()
 
 
-async def supervisors_above(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
-    """List who sees to what was answered poorly (督办): in office above it, at the district beside who resolved it.
+async def managers_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
+    """List who may give a ticket to somebody else (承办单位负责人): in office over the unit that answers for it now."""
+    return await _nearest(session, ticket, Level(ticket.level))
 
-    The nearest level that has anybody but him; where none has, those who see to it that the ticket goes on.
+
+async def supervisors_above(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
+    """List who sees to what was answered poorly (督办): in office above it, at the district beside who resolved it."""
+    return await _nearest(session, ticket, Level(ticket.level).above or Level.DISTRICT, but=ticket.resolved_by)
+
+
+async def _nearest(
+    session: AsyncSession, ticket: Ticket, level: Level | None, *, but: UUID | None = None
+) -> tuple[UUID, ...]:
+    """List who manages a ticket, of the nearest level from one upwards that has anybody.
+
+    Where none has, those who see to it that the ticket goes on: it must not be lost.
     """
-    level: Level | None = Level(ticket.level).above or Level.DISTRICT
     while level:
-        roles = {KnownAssignment.SUPERVISING[level]}
-        if people := await in_office(session, ticket.unit, roles, but=ticket.resolved_by):
+        # The leader of a grid (网格长) does not manage it: its community does.
+        if people := await in_office(session, ticket.handler, {KnownAssignment.SUPERVISING[level]}, but=but):
             return people
         level = level.above
     return await supervisors_of(session, ticket)
