@@ -146,7 +146,17 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
             TicketRated(**OF, reporter=REPORTER, resolved_by=ASSIGNEE, rating=1, supervisors=(MANAGER, ASSIGNEE)),
             {"assignee": "ticket_rated_poorly", "manager": "ticket_rated_poorly"},
         ),
-        (TicketFolded(**{**BOTH, "ticket": uuid4()}, into=TICKET, folded_by=MANAGER), {"reporter": "ticket_folded"}),
+        (
+            TicketFolded(**{**BOTH, "ticket": uuid4(), "assignee": None}, into=TICKET, folded_by=MANAGER),
+            {"reporter": "ticket_folded"},
+        ),
+        (TicketFolded(**{**BOTH, "ticket": uuid4()}, into=TICKET, folded_by=ASSIGNEE), {"reporter": "ticket_folded"}),
+        (
+            TicketFolded(
+                **{**OF, "ticket": uuid4()}, reporter=REPORTER, assignee=REPORTER, into=TICKET, folded_by=MANAGER
+            ),
+            {"reporter": "ticket_folded"},
+        ),
         (
             TicketUnfolded(**BOTH, **ABOVE, withdrawn=uuid4(), followers=(FOLLOWER, REPORTER)),
             {
@@ -157,6 +167,15 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
             },
         ),
         (TicketSplit(**OF, reporter=REPORTER, parts=(uuid4(),), split_by=MANAGER), {"reporter": "ticket_split"}),
+        (
+            TicketSplit(**BOTH, parts=(uuid4(),), split_by=MANAGER),
+            {"reporter": "ticket_split", "assignee": "ticket_split_from_you"},
+        ),
+        (TicketSplit(**BOTH, parts=(uuid4(),), split_by=ASSIGNEE), {"reporter": "ticket_split"}),
+        (
+            TicketSplit(**OF, reporter=REPORTER, assignee=REPORTER, parts=(uuid4(),), split_by=MANAGER),
+            {"reporter": "ticket_split"},
+        ),
         (TicketNoted(**BOTH, noted_by=REPORTER), {"assignee": "ticket_noted"}),
         # The photo that the place was taken from is told of by itself.
         (TicketNoted(**BOTH, noted_by=REPORTER, file=PHOTO["file"]), {}),
@@ -187,3 +206,19 @@ async def test_who_is_told_of_a_step(notifications: Running, event: Event, told:
     )
     assert {PEOPLE[row["recipient"]]: row["kind"] for row in rows} == told
     assert {row["subject"] for row in rows} <= {TICKET}
+
+
+async def test_whoever_had_what_is_folded_is_told_of_that_and_not_of_the_other(notifications: Running) -> None:
+    """He may not see the other one."""
+    event = TicketFolded(**BOTH, into=uuid4(), folded_by=MANAGER)
+    await tell(notifications, event)
+    told = "SELECT recipient, kind, subject FROM notification WHERE event_id = $1"
+
+    async def all_told() -> set[tuple[object, ...]]:
+        return {tuple(row) for row in await notifications.database.fetch(told, event.id)}
+
+    await eventually(all_told)
+    assert await all_told() == {
+        (REPORTER, "ticket_folded", event.into),
+        (ASSIGNEE, "ticket_folded_from_you", event.ticket),
+    }

@@ -428,6 +428,13 @@ async def test_a_ticket_split_into_parts_is_resolved_with_the_last(tickets: Runn
     assert {part["id"] for part in listed.json()["items"]} == {part["id"] for part in made}
 
 
+async def test_what_is_split_names_who_had_the_whole(tickets: Running, people: People) -> None:
+    ticket = await opened(people.resident)
+    await done(people.community, ticket, "assign", assignee=str(people.worker))
+    await done(people.community, ticket, "split", parts=[{"title": name, "description": name} for name in ("灯", "路")])
+    assert [event["assignee"] for event in await told(tickets, ticket, "split")] == [str(people.worker)]
+
+
 async def test_the_last_two_parts_resolved_at_once_resolve_the_whole_once(people: People) -> None:
     for _ in range(5):
         ticket = await opened(people.resident)

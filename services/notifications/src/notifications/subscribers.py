@@ -167,8 +167,10 @@ async def ticket_withdrawn(session: AsyncSession, event: TicketWithdrawn) -> Non
 
 @subscriptions.on(TicketFolded, since="0.2")
 async def ticket_folded(session: AsyncSession, event: TicketFolded) -> None:
-    """Tell the reporter that his report goes on with another."""
+    """Tell the reporter that his report goes on with another, and whoever had it that nothing remains to be done."""
     await notify(session, event, event.into, {event.reporter: Kind.TICKET_FOLDED})
+    knows = (event.reporter, event.folded_by)
+    await tell(session, event, event.ticket, (event.assignee,), Kind.TICKET_FOLDED_FROM_YOU, but=knows)
 
 
 @subscriptions.on(TicketUnfolded, since="0.2")
@@ -181,8 +183,11 @@ async def ticket_unfolded(session: AsyncSession, event: TicketUnfolded) -> None:
 
 @subscriptions.on(TicketSplit, since="0.2")
 async def ticket_split(session: AsyncSession, event: TicketSplit) -> None:
-    """Tell the reporter that his report is worked on in parts."""
-    await notify(session, event, event.ticket, {event.reporter: Kind.TICKET_SPLIT}, parts=len(event.parts))
+    """Tell the reporter that his report is worked on in parts, and whoever had it that nothing remains to be done."""
+    parts = len(event.parts)
+    await notify(session, event, event.ticket, {event.reporter: Kind.TICKET_SPLIT}, parts=parts)
+    had, knows = (event.assignee,), (event.reporter, event.split_by)
+    await tell(session, event, event.ticket, had, Kind.TICKET_SPLIT_FROM_YOU, but=knows, parts=parts)
 
 
 @subscriptions.on(TicketNoted, since="0.2")

@@ -152,6 +152,12 @@ TEMPLATES: Final[Mapping[Kind, Words]] = {
         "Somebody reported the same before. You are told how that report goes on.",
         "已有相同诉求，您的诉求已并入该工单，办理进展将一并告知您。",
     ),
+    Kind.TICKET_FOLDED_FROM_YOU: Words(
+        "A ticket was joined with another of the same",
+        "您的工单已并入同类工单",
+        "This ticket was joined with another of the same. Nothing remains to be done for it.",
+        "该工单已并入同类工单，您无需继续处理。",
+    ),
     Kind.TICKET_UNFOLDED: Words(
         "Your own report goes on",
         "您的诉求已恢复办理",
@@ -193,6 +199,12 @@ TEMPLATES: Final[Mapping[Kind, Words]] = {
         "诉求已拆分办理",
         "Your report was split into {parts} parts that go to those who answer for each.",
         "您的诉求已拆分为 {parts} 个子工单，由相关单位分别办理。",
+    ),
+    Kind.TICKET_SPLIT_FROM_YOU: Words(
+        "A ticket was split into parts",
+        "您的工单已拆分",
+        "This ticket was split into {parts} parts, each given to somebody. Nothing remains to be done for the whole.",
+        "该工单已拆分为 {parts} 个子工单，分别派单办理，您无需继续处理原工单。",
     ),
     Kind.TICKET_NOTED: Words(
         "There is news on a ticket",

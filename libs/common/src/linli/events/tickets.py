@@ -268,10 +268,15 @@ class TicketUnfolded(Event, type="tickets.unfolded.v1", aggregate="ticket"):
 
 
 class TicketSplit(Event, type="tickets.split.v1", aggregate="ticket"):
-    """The matter was split into parts (拆单), which are tickets of their own; it is resolved when all of them are."""
+    """The matter was split into parts (拆单), which are tickets of their own; it is resolved when all of them are.
+
+    Attributes:
+        assignee: who had the whole.
+    """
 
     ticket: UUID
     reporter: UUID
+    assignee: UUID | None = None
     parts: Annotated[tuple[UUID, ...], Field(max_length=PARTS)]
     split_by: UUID
 

@@ -197,6 +197,7 @@ async def split_ticket(
             unit=ticket.unit,
             sequence=ticket.version,
             reporter=ticket.reporter,
+            assignee=ticket.assignee,
             parts=tuple(part.id for part in made),
             split_by=caller.id,
         ),
