@@ -285,7 +285,8 @@ async def test_a_correction_and_tickets_that_are_split_do_not_wait_for_each_othe
 
     for number in range(10):
         ticket = await opened(manager)
-        assert await asyncio.gather(split(ticket), _corrected(district, day, working=bool(number % 2))) == [200, 200]
+        both = await asyncio.gather(split(ticket), _corrected(district, day, working=bool(number % 2)))
+        assert [*both] == [200, 200]
 
 
 async def _corrected(client: httpx.AsyncClient, day: date, *, working: bool) -> int:
