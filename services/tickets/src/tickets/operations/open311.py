@@ -194,22 +194,27 @@ def _note(ticket: Ticket) -> str:
     return _OUTCOMES[Outcome(ticket.outcome)] if ticket.outcome else _STATES[State(ticket.state)]
 
 
+_REOPENED: Final = "重新办理 Reopened"
 _TOLD: Final = {
     Move.OPEN: _STATES[State.OPEN],
     Move.ASSIGN: _STATES[State.ASSIGNED],
     Move.ASK: _STATES[State.WAITING],
     Move.ANSWER: "诉求人已补充 The reporter has answered",
     Move.ESCALATE: "已升级 Raised to the level above",
+    Move.SPLIT: _STATES[State.SPLIT],
     Move.RESOLVE: _STATES[State.RESOLVED],
     Move.PARTS_DONE: _STATES[State.RESOLVED],
     Move.CLOSE: _STATES[State.CLOSED],
-    Move.REOPEN: "重新办理 Reopened",
+    Move.REOPEN: _REOPENED,
+    Move.POORLY_RATED: _REOPENED,
     Move.WITHDRAW: _OUTCOMES[Outcome.WITHDRAWN],
     Move.FOLD: _OUTCOMES[Outcome.DUPLICATE],
+    Move.UNFOLD: _REOPENED,
 }
-"""The steps that everybody is told of: what was said with them stays with those who deal with the matter.
+"""The steps that everybody is told of, all that change the state among them.
 
-But for what was said through Open311, or asked of who is there: the step's `facts` have an `open311`.
+What was said with them stays with those who deal with the matter, but for what was said through Open311, or asked of
+who is there: the step's `facts` have an `open311`.
 """
 
 
