@@ -1,14 +1,16 @@
-"""Updates through Open311 (进展): whoever follows them alone knows how each request stands."""
+"""Updates through Open311 (进展): whoever follows them alone knows how each request stands, and what was said there."""
 
 from typing import Any
 from uuid import uuid4
 
 import httpx
-from services.tickets.tests.conftest import STREET
+import pytest
+from services.tickets.tests.conftest import COMMUNITY, STREET, employ
 from services.tickets.tests.test_followers import PARTS
-from services.tickets.tests.test_moves import People, done, opened, people
-from services.tickets.tests.test_open311 import ROOT
+from services.tickets.tests.test_moves import People, done, moved, opened, people
+from services.tickets.tests.test_open311 import ROOT, new_key, posted
 from services.tickets.tests.test_similar import lamp
+from services.tickets.tests.test_whistles import staffed
 
 from linli.testing import Running
 from tickets.models.moves import MOVES, State
@@ -57,3 +59,32 @@ async def test_the_last_update_says_how_a_request_stands(tickets: Running, peopl
         move.value for move, rule in MOVES.items() if (rule.after is State.CLOSED) != (rule.before == {State.CLOSED})
     }
     assert changing <= {row["move"] for row in made}
+
+
+@pytest.mark.parametrize(("status", "state"), [("open", "assigned"), ("closed", "closed")])
+async def test_what_an_app_says_as_it_confirms_or_reopens_is_shown(
+    tickets: Running, people: People, lamp: str, status: str, state: str
+) -> None:
+    key = (await new_key(tickets))["key"]
+    ticket = await posted(tickets.client(), key, service_code=lamp)
+    await done(people.community, ticket, "assign", assignee=str(people.worker))
+    await staffed(tickets, f"urban_{status}")
+    called = await moved(people.community, ticket, "whistle", departments=[f"urban_{status}"])
+    assert called.status_code == 201, "it is called off with the end, which is one more step"
+    await done(people.grid, ticket, "resolve", note="内部意见")
+    said = {"api_key": key, "service_request_id": ticket, "status": status, "update_id": "u-1", "description": "看过了"}
+    body = {**IN_STREET, **said, "updated_datetime": "2026-11-22T08:00:00Z"}
+    (made,) = (await tickets.client().post(f"{ROOT}/servicerequestupdates.json", data=body)).json()
+    assert (await people.community.get(f"/tickets/v1/tickets/{ticket}")).json()["state"] == state
+    last = (await updates_of(tickets, ticket))[-1]
+    assert (last["update_id"], last["status"], last["description"]) == (made["update_id"], status, "看过了")
+
+
+async def test_what_others_say_as_they_end_or_reopen_stays_theirs(tickets: Running, people: People, lamp: str) -> None:
+    ticket = await opened(people.resident, category=lamp)
+    await done(people.community, ticket, "assign", assignee=str(await employ(tickets, "grid_worker", COMMUNITY)))
+    for move in ("reopen", "close"):
+        await done(people.community, ticket, "resolve", note="内部意见")
+        await done(people.resident, ticket, move, note="我家楼下")
+    told = [one["description"] for one in await updates_of(tickets, ticket)]
+    assert not {"内部意见", "我家楼下"} & set(told)

@@ -76,7 +76,7 @@ async def _resolved(session: AsyncSession, ticket: Ticket, move: Move, actor: UU
 
 
 async def close_ticket(
-    session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None, outcome: Outcome
+    session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None, outcome: Outcome, **facts: object
 ) -> None:
     """End a resolved ticket (结案): its reporter says whether it is fixed, and nobody for him.
 
@@ -84,7 +84,7 @@ async def close_ticket(
         NotYours: 403.
         IllegalMove: 409.
     """
-    await _close(session, ticket, caller, outcome, note)
+    await _close(session, ticket, caller, outcome, note, **facts)
 
 
 async def close_unanswered(session: AsyncSession, ticket: Ticket) -> None:
@@ -93,12 +93,17 @@ async def close_unanswered(session: AsyncSession, ticket: Ticket) -> None:
 
 
 async def _close(
-    session: AsyncSession, ticket: Ticket, caller: Principal | None, outcome: Outcome, note: str | None
+    session: AsyncSession,
+    ticket: Ticket,
+    caller: Principal | None,
+    outcome: Outcome,
+    note: str | None,
+    **facts: object,
 ) -> None:
     ticket.close(Move.CLOSE, caller, outcome)
     ticket.stop([Clock.CONFIRM])
     actor = caller.id if caller else NOBODY
-    await enter(session, ticket, Move.CLOSE, actor, note, outcome=outcome.value, confirmed=ticket.confirmed)
+    await enter(session, ticket, Move.CLOSE, actor, note, outcome=outcome.value, confirmed=ticket.confirmed, **facts)
     if caller is not None:  # otherwise it is that clock's own doing, or there is none
         await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=[Clock.CONFIRM])
     await publish(
@@ -134,7 +139,7 @@ async def end_part(session: AsyncSession, ticket: Ticket) -> None:
             await _resolved(session, whole, Move.PARTS_DONE, NOBODY, None)
 
 
-async def reopen_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str) -> None:
+async def reopen_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str, **facts: object) -> None:
     """Say that it is not dealt with after all (重新办理): it is taken up again by whoever had it, with new clocks.
 
     Raises:
@@ -142,13 +147,15 @@ async def reopen_ticket(session: AsyncSession, caller: Principal, ticket: Ticket
         IllegalMove: 409.
     """
     ticket.reopen(Move.REOPEN, caller)
-    await _reopened(session, ticket, Move.REOPEN, caller.id, note)
+    await _reopened(session, ticket, Move.REOPEN, caller.id, note, **facts)
 
 
-async def _reopened(session: AsyncSession, ticket: Ticket, move: Move, actor: UUID, note: str | None) -> None:
+async def _reopened(
+    session: AsyncSession, ticket: Ticket, move: Move, actor: UUID, note: str | None, **facts: object
+) -> None:
     ticket.stop([Clock.CONFIRM])
     due = await _clocks_anew(session, ticket)
-    await enter(session, ticket, move, actor, note)
+    await enter(session, ticket, move, actor, note, **facts)
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=[Clock.CONFIRM])
     await timers.set(session, aggregate=ticket.id, unit=ticket.unit, due=due)
     await publish(

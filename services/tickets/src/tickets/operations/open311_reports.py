@@ -31,7 +31,7 @@ from tickets.operations import open311_services as services
 from tickets.operations.endings import close_ticket, reopen_ticket
 from tickets.operations.intake import Report as Taken
 from tickets.operations.intake import open_ticket
-from tickets.operations.tickets import answer_for_reporter, find_ticket, note_ticket
+from tickets.operations.tickets import answer_for_reporter, entries_of, find_ticket, note_ticket
 from tickets.schemas.open311 import Status
 
 _TITLE: Final = 60
@@ -213,12 +213,13 @@ async def add_update(session: AsyncSession, caller: Principal, said: Word) -> UU
     elif ticket.state != State.RESOLVED.value:
         await note_ticket(session, caller, ticket, said.description, open311=said.update_id)
     elif said.status == "closed":
-        await close_ticket(session, caller, ticket, said.description, Outcome.FIXED)
+        await close_ticket(session, caller, ticket, said.description, Outcome.FIXED, open311=said.update_id)
     else:
-        await reopen_ticket(session, caller, ticket, said.description)
+        await reopen_ticket(session, caller, ticket, said.description, open311=said.update_id)
     await session.flush()
-    step = select(Entry).where(Entry.district == ticket.district, Entry.ticket_id == ticket.id)
-    entry = (await session.scalars(step.order_by(Entry.sequence.desc()).limit(1))).one()
+    # The last of those said here: departments are called off after the end.
+    said_here = entries_of(ticket).where(Entry.facts["open311"].is_not(None))
+    entry = (await session.scalars(said_here.order_by(Entry.sequence.desc()).limit(1))).one()
     session.add(
         Update(
             district=ticket.district,
