@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING
+from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET
 from services.tickets.tests.test_moves import opened
-from services.tickets.tests.test_open311 import new_key, posted
+from services.tickets.tests.test_open311 import ROOT, new_key, posted
 
 from linli.testing import Running
 
@@ -81,10 +81,31 @@ async def test_what_came_through_open311_was_published(
     tickets: Running, neighbour: httpx.AsyncClient, lamp: str
 ) -> None:
     key = (await new_key(tickets))["key"]
-    ticket = await posted(tickets.client(), key, service_code=lamp, lat="31.21", long="121.44")
+    ticket = await posted(tickets.client(), key, service_code=lamp, address_id=MICRO, lat="31.21", long="121.44")
+    (shown,) = (await neighbour.get(f"{ROOT}/requests/{ticket}.json", params={"jurisdiction_id": STREET})).json()
     (found,) = await similar(neighbour, category=lamp, **PLACE)
-    assert (found["id"], found["title"] is not None, found["latitude"]) == (ticket, True, 31.21)
+    assert (found["id"], found["title"], found["latitude"]) == (ticket, shown["description"], shown["lat"])
+    assert (found["unit"], shown["address_id"]) == (COMMUNITY, COMMUNITY)
     assert await similar(neighbour, category=lamp, **PLACE | {"latitude": 31.25}) == []
+    (found,) = await similar(tickets.client("community_manager", COMMUNITY), category=lamp)
+    assert found["unit"] == MICRO
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"unit": MICRO}, {"unit": GRID[:12] + "999"}, {"subject": "resident-7"}, {"latitude": 31.25, "longitude": 121.44}],
+    ids=str,
+)
+async def test_nobody_finds_out_by_asking_at_which_door_that_was(
+    tickets: Running, neighbour: httpx.AsyncClient, lamp: str, asked: dict[str, str | float]
+) -> None:
+    """What came without coordinates is in its community, and not more exactly anywhere."""
+    key = (await new_key(tickets))["key"]
+    ticket = await posted(tickets.client(), key, service_code=lamp, address_id=MICRO)
+    assert [(found["id"], found["unit"]) for found in await similar(neighbour, category=lamp, **asked)] == [
+        (ticket, COMMUNITY)
+    ]
+    assert await similar(neighbour, category=lamp, **asked | {"unit": SIBLING}) == []
 
 
 async def test_an_app_finds_what_it_sees(tickets: Running, lamp: str) -> None:

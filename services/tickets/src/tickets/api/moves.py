@@ -17,7 +17,7 @@ from linli.service import KeyedTransaction, Router
 from linli.units import UnitCode, short
 from tickets.api.tickets import answer
 from tickets.models.moves import Level, Outcome
-from tickets.models.tickets import Ticket, handler_of
+from tickets.models.tickets import Source, Ticket, handler_of
 from tickets.operations import endings, folding, levels, offices
 from tickets.operations import tickets as operations
 from tickets.operations.rules import hold_rules
@@ -62,7 +62,8 @@ async def list_similar(
     """List what may have been reported already (疑似重复), newest first: the same subject, within 200 m, or that unit.
 
     For whoever is about to open a ticket: residents find their own, and those of public categories in the community. Of
-    what the caller does not see otherwise it says no more than Open311 does: no words, and no place but the community.
+    what the caller does not see otherwise it says no more than Open311 does: the community, and a title and coordinates
+    only of what came through Open311.
     """
     if not caller.scope.lo <= unit <= caller.scope.hi:
         raise OutsideScope(unit=short(unit))
@@ -85,8 +86,8 @@ def _alike(ticket: Ticket, *, whole: bool) -> TicketAlike:
     found = TicketAlike.model_validate(ticket)
     if whole:
         return found
-    withheld = dict.fromkeys(("title", "latitude", "longitude"))
-    return found.model_copy(update={"unit": handler_of(ticket.unit, Level.COMMUNITY), **withheld})
+    withheld = () if ticket.source == Source.OPEN311 else ("title", "latitude", "longitude")
+    return found.model_copy(update={"unit": handler_of(ticket.unit, Level.COMMUNITY), **dict.fromkeys(withheld)})
 
 
 _HALF_A_PLACE: Final = {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, false, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
@@ -46,34 +46,35 @@ def similar_to(  # noqa: PLR0913 what a report says
 ) -> Select[tuple[Ticket]]:
     """Select tickets that are not closed and may be about the same: the same subject, or near by, or in that unit.
 
-    Of what the caller may not see otherwise, those that are public are among them. Where exactly those are, and whom
-    they are about, nobody finds out by asking: all of the community may be about the same.
+    Of what the caller may not see otherwise, what is public is among them. Where exactly that is, and whom it is about,
+    nobody finds out by asking: all of the community may be about the same, but for what Open311 shows on the map.
     """
+    in_community = Ticket.unit.between(*units.span(handler_of(unit, Level.COMMUNITY)))
     alike: list[ColumnElement[bool]] = []
+    as_published: ColumnElement[bool] = in_community
     if subject is not None:
         alike.append(Ticket.subject == subject)
     if latitude is not None and longitude is not None:
-        alike.append(
-            and_(
-                Ticket.latitude.between(latitude - NEAR, latitude + NEAR),
-                Ticket.longitude.between(longitude - _NEAR_EAST, longitude + _NEAR_EAST),
-            )
+        near = and_(
+            Ticket.latitude.between(latitude - NEAR, latitude + NEAR),
+            Ticket.longitude.between(longitude - _NEAR_EAST, longitude + _NEAR_EAST),
         )
+        alike.append(near)
+        as_published = func.coalesce(case((Ticket.source == Source.OPEN311.value, near)), in_community)
     if not alike:
         alike.append(Ticket.unit.between(*units.span(unit)))
     about = [] if category is None else [Ticket.category == category]
-    in_community = Ticket.unit.between(*units.span(handler_of(unit, Level.COMMUNITY)))
     return select(Ticket).where(
         Ticket.unit.between(*units.span(units.district(unit) * 10**12)),
         Ticket.closed_at.is_(None),
         Ticket.parent.is_(None),
-        or_(and_(_sees(caller), or_(*alike)), and_(_PUBLIC, ~_sees(caller), in_community)),
+        or_(and_(_sees(caller), or_(*alike)), and_(_PUBLIC, ~_sees(caller), as_published)),
         *about,
     )
 
 
 async def seen_of(session: AsyncSession, caller: Principal, tickets: Sequence[Ticket]) -> set[UUID]:
-    """Tell which of some tickets, by their ids, are shown to a caller whole; the others as Open311 would show them."""
+    """Tell which of some tickets, by their ids, are shown to a caller whole; the others as Open311 shows them."""
     ids = [ticket.id for ticket in tickets]
     which = select(Ticket.id).where(Ticket.district == caller.district, Ticket.id.in_(ids), _sees(caller))
     return set(await session.scalars(which))
@@ -83,11 +84,7 @@ _PUBLIC: Final = Ticket.visibility == Visibility.PUBLIC.value
 
 
 def _sees(caller: Principal) -> ColumnElement[bool]:
-    """Say what a caller may see of a district: what is his, and what was said to everybody."""
-    return or_(_own(caller), and_(_PUBLIC, Ticket.source == Source.OPEN311.value))
-
-
-def _own(caller: Principal) -> ColumnElement[bool]:
+    """Say what a caller may see of a district whole."""
     scope = caller.scope
     if scope.app:
         return and_(Ticket.unit.between(scope.lo, scope.hi), Ticket.visibility != Visibility.PRIVATE.value)
