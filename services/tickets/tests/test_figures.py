@@ -1,5 +1,6 @@
 """Figures are what the trail says: kept days and days counted when asked give the same, whatever was done."""
 
+import json
 import random
 from collections import defaultdict
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from uuid import UUID, uuid4
 import pytest
 from services.tickets.tests.conftest import COMMUNITY, MICRO, SIBLING, STREET, employ
 from services.tickets.tests.test_departments import DISTRICT, made
+from services.tickets.tests.test_followers import PARTS
+from services.tickets.tests.test_moves import done, opened
+from services.tickets.tests.test_whistles import staffed
 
 from linli import clockwork, units
 from linli.models import uuid7
@@ -24,6 +28,7 @@ TODAY = datetime.now(ZONE).date()
 BACK = 20
 """Days of history."""
 Step = dict[str, Any]
+Facts = dict[str, str]
 
 
 @pytest.fixture
@@ -50,42 +55,49 @@ async def history(tickets: Running) -> list[Step]:
     for _ in range(400):
         at = datetime.combine(TODAY - timedelta(days=chance.randrange(BACK + 1)), time(0), ZONE)
         at += timedelta(minutes=chance.randrange(24 * 60))
-        steps += await _live(tickets, chance, min(at, datetime.now(ZONE)), chance.choice(people))
+        lived = await _live(tickets, chance, min(at, datetime.now(ZONE)), chance.choice(people))
+        steps += lived
+        if not chance.randrange(3):
+            whole = chance.choice(lived)  # at a time at which that had lived
+            steps += await _live(tickets, chance, whole["at"], chance.choice(people), whole["ticket"])
     opens = [step for step in steps if step["move"] == "open"]
     return [{**step, "repeats": _repeats(step, opens)} for step in steps]
 
 
-async def _live(tickets: Running, chance: random.Random, at: datetime, reporter: UUID) -> list[Step]:
+async def _live(
+    tickets: Running, chance: random.Random, at: datetime, reporter: UUID, whole: UUID | None = None
+) -> list[Step]:
     ticket: Step = {
         "id": _id(at),
         "unit": units.parse(chance.choice(UNITS)),
         "category": chance.choice(("lighting", "noise")),
         "department": chance.choice((None, "urban", "water")),
-        "part": False,
+        "part": whole is not None,
+        "source": "app" if whole else chance.choice(("app", "qr", "hotline")),
         "reporter": reporter,
         "opened_at": at,
     }
-    moves: list[tuple[str, str | None]] = [("open", None)]
+    moves: list[tuple[str, Facts]] = [("open", {})]
     state = "open"
     for _ in range(chance.randrange(8)):
-        move, outcome, state = chance.choice(_LIFE[state])
-        moves.append((move, outcome))
+        move, facts, state = chance.choice(_LIFE[state])
+        moves.append((move, facts))
     await tickets.database.execute(
         "INSERT INTO ticket (district, id, unit, title, description, category, department, state, reporter, assignee,"
-        " resolved_by, resolved_at, closed_at, outcome, opened_at, version) VALUES ($1, $2, $3, 't', 'd', $4, $5, $6,"
-        " $7, $8, $9, $10, $10, $11, $12, $13)",
+        " resolved_by, resolved_at, closed_at, outcome, opened_at, version, parent, source) VALUES ($1, $2, $3, 't',"
+        " 'd', $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $14, $15)",
         *(310104, ticket["id"], ticket["unit"], ticket["category"], ticket["department"]),
         *(("closed", reporter, reporter, reporter, at) if state == "closed" else ("open", reporter, None, None, None)),
-        *("fixed" if state == "closed" else None, at, len(moves)),
+        *("fixed" if state == "closed" else None, at, len(moves), whole, ticket["source"]),
     )
     steps: list[Step] = []
-    for sequence, (move, outcome) in enumerate(moves, start=1):
-        steps.append({**ticket, "ticket": ticket["id"], "move": move, "outcome": outcome, "at": at})
+    for sequence, (move, facts) in enumerate(moves, start=1):
+        steps.append({**ticket, "ticket": ticket["id"], "move": move, "facts": facts, "at": at})
         await tickets.database.execute(
             "INSERT INTO ticket_entry (district, id, unit, ticket_id, reporter, sequence, move, facts, actor, at)"
             " VALUES (310104, $1, $2, $3, $4, $5, $6, $7, $4, $8)",
             *(_id(at), ticket["unit"], ticket["id"], reporter, sequence, move),
-            *(f'{{"outcome": "{outcome}"}}' if outcome else None, at),
+            *(json.dumps(facts) if facts else None, at),
         )
         at += timedelta(minutes=chance.randrange(1, 3 * 24 * 60))
         if at > datetime.now(ZONE):
@@ -99,15 +111,18 @@ async def _live(tickets: Running, chance: random.Random, at: datetime, reporter:
     return steps
 
 
-_LIFE: dict[str, list[tuple[str, str | None, str]]] = {
+_LIFE: dict[str, list[tuple[str, Facts, str]]] = {
     "open": [
-        *[("assign", None, "assigned"), ("withdraw", None, "closed"), ("answer_overdue", None, "open")],
-        ("fold", None, "folded"),
+        *[("assign", {}, "assigned"), ("withdraw", {}, "closed"), ("answer_overdue", {}, "open")],
+        ("fold", {}, "folded"),
     ],
-    "folded": [("unfold", None, "open")],
-    "assigned": [("resolve", None, "resolved"), ("solve_overdue", None, "assigned"), ("assign", None, "assigned")],
-    "resolved": [("close", "fixed", "closed"), ("close", "no_answer", "closed"), ("reopen", None, "assigned")],
-    "closed": [("rate", None, "closed"), ("poorly_rated", None, "assigned")],
+    "folded": [("unfold", {}, "open")],
+    "assigned": [("resolve", {}, "resolved"), ("solve_overdue", {}, "assigned"), ("assign", {}, "assigned")],
+    "resolved": [
+        *[("close", {"outcome": "fixed"}, "closed"), ("close", {"outcome": "no_answer"}, "closed")],
+        ("reopen", {}, "assigned"),
+    ],
+    "closed": [("rate", {}, "closed"), ("poorly_rated", {}, "assigned")],
 }
 
 
@@ -141,7 +156,7 @@ def counted(steps: list[Step], key: Callable[[Step], str], period: Period, days:
         figure["repeated"] += step["move"] == "open" and step["repeats"]
         figure["overdue"] += step["move"].endswith("_overdue")
         figure["closed"] += _MORE.get(step["move"]) == -1
-        figure["fixed"] += step["outcome"] == "fixed"
+        figure["fixed"] += step["facts"].get("outcome") == "fixed"
         figure["reopened"] += step["move"] in {"reopen", "poorly_rated"}
         if first:
             figure.setdefault("answering", []).append(took)
@@ -172,12 +187,18 @@ def _start(day: date, period: Period) -> date:
 
 
 def _repeats(step: Step, opens: list[Step]) -> bool:
-    return any(
-        (other["reporter"], other["category"]) == (step["reporter"], step["category"])
+    """Tell whether a report, no part of one, repeats another of who reports for himself."""
+    return _for_himself(step) and any(
+        _for_himself(other)
+        and (other["reporter"], other["category"]) == (step["reporter"], step["category"])
         and other["unit"] // 10**6 == step["unit"] // 10**6
         and (other["opened_at"], other["ticket"]) < (step["opened_at"], step["ticket"])
         for other in opens
     )
+
+
+def _for_himself(step: Step) -> bool:
+    return step["source"] in {"app", "qr"} and not step["part"]
 
 
 async def asked(tickets: Running, role: str, unit: str, **query: str) -> list[Step]:
@@ -255,12 +276,13 @@ async def test_figures_are_what_the_trail_says(
     for by, key in district.items():
         for period in Period:
             shown = await asked(tickets, "district_admin", DISTRICT, by=by, period=period, **time_)
-            of_it = [step for step in history if by is not By.DEPARTMENT or step["department"]]
+            of_it = [step for step in history if (step["department"] if by is By.DEPARTMENT else not step["part"])]
             expected = counted(of_it, lambda step: str(key(step)), period, days)  # noqa: B023 used at once
             for row in expected:
                 row["key"] = units.short(int(row["key"])) if by is By.UNIT else row["key"]
             same(shown, expected)
-    in_street = [step for step in history if units.contains(units.parse(STREET), step["unit"])]
+    wholes = [step for step in history if not step["part"]]
+    in_street = [step for step in wholes if units.contains(units.parse(STREET), step["unit"])]
     part = days[3:9]
     time_ = {"from": min(part).isoformat(), "to": max(part).isoformat()}
     shown = await asked(tickets, "street_admin", STREET, by="unit", period="week", **time_)
@@ -277,7 +299,7 @@ async def test_what_is_open_is_what_is_not_closed(tickets: Running, history: lis
     rows = await tickets.database.fetch(
         "SELECT category, count(*) FROM (SELECT DISTINCT ON (ticket_id) ticket_id, move FROM ticket_entry"
         " WHERE move = ANY ($1) ORDER BY ticket_id, sequence DESC) AS latest"
-        " JOIN ticket ON ticket.id = ticket_id WHERE move = ANY ($2) GROUP BY 1",
+        " JOIN ticket ON ticket.id = ticket_id WHERE move = ANY ($2) AND parent IS NULL GROUP BY 1",
         [*_MORE],
         [move for move, more in _MORE.items() if more > 0],
     )
@@ -308,6 +330,18 @@ async def test_what_is_done_through_the_api_is_counted(tickets: Running) -> None
     expected = {"opened": 2, "repeated": 1, "open": 2, "overdue": 0, "closed": 2, "fixed": 2, "reopened": 2}
     assert {name: row[name] for name in _COUNTS} == expected
     assert 0 <= row["answering_median"] <= row["solving_90"]
+
+
+async def test_parts_repeat_nothing(tickets: Running) -> None:
+    """Neither each other nor their own whole, though whoever splits one reports them all."""
+    manager = tickets.client("community_manager", COMMUNITY, uuid4())
+    for department in ("gas", "power"):
+        await staffed(tickets, department)
+    ticket = await opened(manager, category="cables")
+    parts = [{**PARTS[0], "category": "cables", "department": department} for department in ("gas", "power")]
+    await done(manager, ticket, "split", parts=parts)
+    rows = [row for row in await asked(tickets, "district_admin", DISTRICT, by="department") if row["opened"]]
+    assert [row["repeated"] for row in rows if row["key"] in {"gas", "power"}] == [0, 0]
 
 
 async def test_figures_are_for_those_who_manage_and_of_their_own_units(tickets: Running) -> None:

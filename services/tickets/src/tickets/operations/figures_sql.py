@@ -11,15 +11,17 @@ from tickets.models.moves import Clock
 # The trail is found by its ids, made in the order of time (their first 48 bits are milliseconds), and so are tickets:
 # an index by time would cost every move.
 # A ticket repeats another of its community's last 30 days: of the same reporter (who reports for himself) and category,
-# or about the same subject. A first assignment answers it; each resolve solves it, in all the time since its report.
+# or about the same subject; parts repeat nothing. A first assignment answers it; each resolve
+# solves it, in all the time since its report.
 # A step counts where the ticket lay then: what was handed down is one fewer open there, and one more where it came to.
 _CELLS: Final = """
     SELECT t.district, lay.unit, t.category, coalesce(t.department, '') AS department, t.parent IS NOT NULL AS part,
            (e.at AT TIME ZONE 'Asia/Shanghai')::date AS day,
            count(*) FILTER (WHERE e.move = 'open') AS opened,
-           count(*) FILTER (WHERE e.move = 'open' AND (
+           count(*) FILTER (WHERE e.move = 'open' AND t.parent IS NULL AND (
                t.source IN ('app', 'qr') AND EXISTS (
-                   SELECT 1 FROM ticket o WHERE o.reporter = t.reporter AND o.category = t.category AND {before})
+                   SELECT 1 FROM ticket o
+                   WHERE o.reporter = t.reporter AND o.source IN ('app', 'qr') AND o.category = t.category AND {before})
                OR t.subject IS NOT NULL AND EXISTS (
                    SELECT 1 FROM ticket o
                    WHERE o.subject = t.subject AND o.subject_kind = t.subject_kind AND {before}))) AS repeated,
