@@ -116,7 +116,7 @@ _LIFE: dict[str, list[tuple[str, Facts, str]]] = {
         *[("assign", {}, "assigned"), ("withdraw", {}, "closed"), ("answer_overdue", {}, "open")],
         ("fold", {}, "folded"),
     ],
-    "folded": [("unfold", {}, "open")],
+    "folded": [("unfold", {}, "open"), ("unfold", {"assignee": str(uuid4())}, "assigned")],
     "assigned": [("resolve", {}, "resolved"), ("solve_overdue", {}, "assigned"), ("assign", {}, "assigned")],
     "resolved": [
         *[("close", {"outcome": "fixed"}, "closed"), ("close", {"outcome": "no_answer"}, "closed")],
@@ -143,7 +143,8 @@ def counted(steps: list[Step], key: Callable[[Step], str], period: Period, days:
     for step in sorted(steps, key=lambda step: (step["ticket"], step["at"])):
         day = step["at"].astimezone(ZONE).date()
         took = (step["at"] - step["opened_at"]).total_seconds()
-        if first := step["move"] == "assign" and step["ticket"] not in given:
+        somebody = step["move"] == "assign" or (step["move"] == "unfold" and "assignee" in step["facts"])
+        if first := somebody and step["ticket"] not in given:
             given.add(step["ticket"])
         more = _MORE.get(step["move"], 0)
         for start in starts:
@@ -342,6 +343,20 @@ async def test_parts_repeat_nothing(tickets: Running) -> None:
     await done(manager, ticket, "split", parts=parts)
     rows = [row for row in await asked(tickets, "district_admin", DISTRICT, by="department") if row["opened"]]
     assert [row["repeated"] for row in rows if row["key"] in {"gas", "power"}] == [0, 0]
+
+
+async def test_what_is_taken_up_again_with_somebody_is_answered_then(tickets: Running) -> None:
+    """Whoever had the report that was withdrawn has the other of the same, which nobody gives him."""
+    manager_id = await employ(tickets, "community_manager", COMMUNITY)
+    manager = tickets.client("community_manager", COMMUNITY, manager_id)
+    one, two = (tickets.client("resident", DISTRICT, uuid4()) for _ in range(2))
+    withdrawn, same = await opened(one, category="drain"), await opened(two, category="gutter")
+    await done(manager, withdrawn, "assign", assignee=str(manager_id))
+    await done(manager, same, "fold", into=withdrawn)
+    await done(one, withdrawn, "withdraw")
+    rows = await asked(tickets, "community_manager", COMMUNITY, by="category")
+    (row,) = [row for row in rows if row["key"] == "gutter"]
+    assert (row["opened"], row["open"], row["answering_median"] is not None) == (1, 1, True)
 
 
 async def test_figures_are_for_those_who_manage_and_of_their_own_units(tickets: Running) -> None:

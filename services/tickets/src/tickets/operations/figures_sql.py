@@ -11,9 +11,10 @@ from tickets.models.moves import Clock
 # The trail is found by its ids, made in the order of time (their first 48 bits are milliseconds), and so are tickets:
 # an index by time would cost every move.
 # A ticket repeats another of its community's last 30 days: of the same reporter (who reports for himself) and category,
-# or about the same subject; parts repeat nothing. A first assignment answers it; each resolve
-# solves it, in all the time since its report.
+# or about the same subject; parts repeat nothing. Whoever is given it first answers it, whichever way he got it; each
+# resolve solves it, in all the time since its report.
 # A step counts where the ticket lay then: what was handed down is one fewer open there, and one more where it came to.
+_GIVEN: Final = "({0}.move = 'assign' OR {0}.move = 'unfold' AND {0}.facts ? 'assignee')"
 _CELLS: Final = """
     SELECT t.district, lay.unit, t.category, coalesce(t.department, '') AS department, t.parent IS NOT NULL AS part,
            (e.at AT TIME ZONE 'Asia/Shanghai')::date AS day,
@@ -31,9 +32,9 @@ _CELLS: Final = """
            count(*) FILTER (WHERE e.move IN ('reopen', 'poorly_rated')) AS reopened,
            coalesce(sum(CASE WHEN e.move = 'hand_down' THEN lay.more
                              WHEN e.move IN ('poorly_rated', 'unfold') THEN 1 END), 0) AS unclosed,
-           coalesce(array_agg({took}) FILTER (WHERE e.move = 'assign' AND NOT EXISTS (
+           coalesce(array_agg({took}) FILTER (WHERE {given} AND NOT EXISTS (
                SELECT 1 FROM ticket_entry b WHERE b.district = e.district AND b.ticket_id = e.ticket_id
-               AND b.sequence < e.sequence AND b.move = 'assign')), '{{}}') AS answering,
+               AND b.sequence < e.sequence AND {given_before})), '{{}}') AS answering,
            coalesce(array_agg({took}) FILTER (WHERE e.move IN ('resolve', 'parts_done')), '{{}}') AS solving
     FROM ticket_entry e JOIN ticket t ON t.district = e.district AND t.id = e.ticket_id CROSS JOIN LATERAL (
         SELECT rpad(coalesce((
@@ -55,6 +56,8 @@ _CELLS: Final = """
         " AND o.id >= (lpad(to_hex((extract(epoch FROM t.opened_at - interval '30 days') * 1000)::bigint), 12, '0')"
         " || repeat('0', 20))::uuid"
     ),
+    given=_GIVEN.format("e"),
+    given_before=_GIVEN.format("b"),
     took="extract(epoch FROM e.at - t.opened_at)::integer",
 )
 
