@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET, employ
+from services.tickets.tests.test_moves import done, opened, read, trail
 
 from linli import units
 from linli.events.directory import AssignmentChanged
@@ -144,3 +145,83 @@ async def test_a_word_that_is_delivered_again_is_told_of_once(tickets: Running) 
         lambda: tickets.database.fetchrow("SELECT * FROM known_assignment WHERE id = $1", marker.assignment)
     )
     assert len(await told(tickets, ticket)) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "back"),
+    [
+        ("reopen", [("reopen", {"note": "又灭了"})]),
+        ("poorly_rated", [("close", {}), ("rate", {"rating": 1})]),
+    ],
+)
+async def test_those_who_manage_are_told_of_what_comes_back_to_who_has_left(
+    tickets: Running, state: str, back: list[tuple[str, dict[str, Any]]]
+) -> None:
+    leaving, manager = await employ(tickets, "grid_worker", GRID), await employ(tickets, "community_manager", COMMUNITY)
+    reporter, client = tickets.client("resident", "310104", uuid4()), tickets.client("community_manager", COMMUNITY)
+    ticket = await opened(reporter)
+    await done(client, ticket, "assign", assignee=str(leaving))
+    await done(client, ticket, "resolve")
+    await leave(tickets, leaving, GRID)
+    assert await told(tickets, ticket) == []
+    for move, body in back:
+        await done(reporter, ticket, move, **body)
+    (event,) = await told(tickets, ticket)
+    assert (event["assignee"], event["supervisors"]) == (str(leaving), [str(manager)])
+    steps = await trail(client, ticket)
+    assert [(step["move"], step["state"]) for step in steps[-2:]] == [
+        (state, "assigned"),
+        ("assignee_left", "assigned"),
+    ]
+    assert [step["sequence"] for step in steps] == list(range(1, len(steps) + 1))
+
+
+async def test_what_also_goes_up_is_told_to_those_it_goes_up_to(tickets: Running) -> None:
+    leaving, above = await employ(tickets, "grid_worker", GRID), await employ(tickets, "street_admin", STREET)
+    reporter, client = tickets.client("resident", "310104", uuid4()), tickets.client("community_manager", COMMUNITY)
+    ticket = await opened(reporter)
+    await employ(tickets, "community_manager", COMMUNITY)
+    await done(client, ticket, "assign", assignee=str(leaving))
+    for number in range(2):
+        await done(client, ticket, "resolve")
+        await done(reporter, ticket, "close")
+        if number:
+            await leave(tickets, leaving, GRID)
+        stands = await done(reporter, ticket, "rate", rating=1)
+    assert stands["level"] == "street"
+    (event,) = await told(tickets, ticket)
+    assert event["supervisors"] == [str(above)]
+
+
+async def test_what_is_taken_up_again_in_the_hands_of_who_has_left_is_told_of(tickets: Running) -> None:
+    """He had it before it was folded."""
+    leaving, manager = await employ(tickets, "grid_worker", GRID), await employ(tickets, "community_manager", COMMUNITY)
+    reporter, neighbour = [tickets.client("resident", "310104", uuid4()) for _ in range(2)]
+    district = tickets.client("district_admin", "310104")
+    one, two = await opened(reporter, unit=SIBLING), await opened(neighbour)
+    await done(district, two, "assign", assignee=str(leaving))
+    await done(district, two, "fold", into=one)
+    await leave(tickets, leaving, GRID)
+    await done(reporter, one, "withdraw")
+    assert (await read(neighbour, two))["assignee"] == str(leaving)
+    (event,) = await told(tickets, two)
+    assert (event["assignee"], event["supervisors"]) == (str(leaving), [str(manager)])
+    assert [step["move"] for step in await trail(neighbour, two)][-2:] == ["unfold", "assignee_left"]
+
+
+async def test_an_answer_to_who_has_left_is_told_to_those_who_manage(tickets: Running) -> None:
+    leaving, manager = await employ(tickets, "grid_worker", GRID), await employ(tickets, "community_manager", COMMUNITY)
+    reporter = tickets.client("resident", "310104", uuid4())
+    client, worker = tickets.client("community_manager", COMMUNITY), tickets.client("grid_worker", GRID, leaving)
+    ticket = await opened(reporter)
+    await done(client, ticket, "assign", assignee=str(leaving))
+    await done(worker, ticket, "ask", note="哪一盏灯？")
+    await leave(tickets, leaving, GRID)
+    await done(reporter, ticket, "answer", note="北门")
+    events = await told(tickets, ticket)
+    assert [event["supervisors"] for event in events] == [[str(manager)]] * 2
+    assert [(step["move"], step["state"]) for step in await trail(client, ticket)][-3:] == [
+        ("assignee_left", "waiting"),
+        ("answer", "assigned"),
+        ("assignee_left", "assigned"),
+    ]

@@ -18,7 +18,7 @@ from linli.units import UnitCode, short
 from tickets.api.tickets import answer
 from tickets.models.moves import Level, Outcome
 from tickets.models.tickets import Source, Ticket, handler_of
-from tickets.operations import endings, folding, levels, offices
+from tickets.operations import endings, folding, levels, offices, questions
 from tickets.operations import tickets as operations
 from tickets.operations.rules import hold_rules
 from tickets.schemas.tickets import (
@@ -127,7 +127,7 @@ async def ask_reporter(
     A question about what came through Open311 is read there, by everybody.
     """
     ticket = await _held(session, caller, ticket_id, match)
-    await operations.ask_reporter(session, caller, ticket, body.note)
+    await questions.ask_reporter(session, caller, ticket, body.note)
     return answer(ticket, response)
 
 
@@ -142,7 +142,7 @@ async def answer_for_reporter(
 ) -> TicketOut:
     """Say what the reporter was asked for (补充答复): the clocks go on."""
     ticket = await _held(session, caller, ticket_id, match)
-    await operations.answer_for_reporter(session, caller, ticket, body.note)
+    await questions.answer_for_reporter(session, caller, ticket, body.note)
     return answer(ticket, response)
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import cast
+from functools import partial
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import exists, select, update
@@ -26,7 +27,7 @@ from linli.security import Principal
 from tickets.models.moves import MOVES, TAKEN_UP, Clock, Move, Outcome, State
 from tickets.models.tickets import Entry, Follower, Ticket
 from tickets.operations.levels import raise_ticket
-from tickets.operations.offices import supervisors_above, supervisors_of
+from tickets.operations.offices import note_departure, supervisors_above, supervisors_of
 from tickets.operations.rules import rules_of
 from tickets.operations.tickets import LATE, enter, entries_of, find_ticket
 from tickets.operations.whistles import call_off
@@ -148,19 +149,39 @@ async def reopen_ticket(session: AsyncSession, caller: Principal, ticket: Ticket
     """
     ticket.reopen(Move.REOPEN, caller)
     await _reopened(session, ticket, Move.REOPEN, caller.id, note, **facts)
+    await note_departure(session, ticket)
 
 
 async def _reopened(
     session: AsyncSession, ticket: Ticket, move: Move, actor: UUID, note: str | None, **facts: object
 ) -> None:
     ticket.stop([Clock.CONFIRM])
-    due = await _clocks_anew(session, ticket)
-    await enter(session, ticket, move, actor, note, **facts)
+    event = partial(TicketReopened, reopened_by=actor, times=ticket.reopened)
+    await _resume(session, ticket, event, move=move, actor=actor, note=note, **facts)
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=[Clock.CONFIRM])
+
+
+async def _resume(  # noqa: PLR0913 these facts are told
+    session: AsyncSession,
+    ticket: Ticket,
+    event: "partial[TicketReopened] | partial[TicketUnfolded]",
+    *,
+    move: Move,
+    actor: UUID = NOBODY,
+    note: str | None = None,
+    **facts: object,
+) -> None:
+    """Go on with a ticket that had come to rest: its clocks begin anew, and whoever has it or manages it is told."""
+    rules = await rules_of(session, ticket.district)
+    minutes = rules.kind(ticket.category).minutes
+    clocks = [Clock.SOLVE] if ticket.assignee else [Clock.ANSWER, Clock.SOLVE]
+    now = datetime.now(UTC)
+    due = {clock.value: ticket.run(clock, minutes[clock], now, rules.calendar) for clock in clocks}
+    await enter(session, ticket, move, actor, note, **facts)
     await timers.set(session, aggregate=ticket.id, unit=ticket.unit, due=due)
     await publish(
         session,
-        TicketReopened(
+        event(
             ticket=ticket.id,
             unit=ticket.unit,
             sequence=ticket.version,
@@ -168,20 +189,9 @@ async def _reopened(
             assignee=ticket.assignee,
             handler=ticket.handler,
             supervisors=await supervisors_of(session, ticket),
-            reopened_by=actor,
-            times=ticket.reopened,
             followers=await _followers_of(session, ticket),
         ),
     )
-
-
-async def _clocks_anew(session: AsyncSession, ticket: Ticket) -> dict[str, datetime]:
-    """Start the clocks of a ticket that is at work again; gives when each runs out."""
-    rules = await rules_of(session, ticket.district)
-    minutes = rules.kind(ticket.category).minutes
-    clocks = [Clock.SOLVE] if ticket.assignee else [Clock.ANSWER, Clock.SOLVE]
-    now = datetime.now(UTC)
-    return {clock.value: ticket.run(clock, minutes[clock], now, rules.calendar) for clock in clocks}
 
 
 async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, rating: int, note: str | None) -> None:
@@ -215,6 +225,7 @@ async def rate_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, 
         if before and MOVES[Move.ESCALATE].legal(ticket):
             ticket.move(Move.ESCALATE, None)
             await raise_ticket(session, ticket, NOBODY, None, datetime.now(UTC))
+        await note_departure(session, ticket)  # last: those who manage it now are told
 
 
 async def _taken_up(session: AsyncSession, ticket: Ticket) -> int:
@@ -268,9 +279,6 @@ async def _unfold(session: AsyncSession, withdrawn: Ticket, first: UUID, others:
     """
     async with widened(session):  # it is not the caller's, and may lie elsewhere in the district
         ticket = await find_ticket(session, first, to_change=True)
-        ticket.unfold(withdrawn)
-        due = await _clocks_anew(session, ticket)
-        ticket.followers = len(others)
         whose = {"district": ticket.district, "unit": ticket.unit, "ticket_id": ticket.id, "reporter": ticket.reporter}
         rows = [{**whose, "id": uuid7(), "follower": one.follower, "folded": one.folded} for one in others]
         if rows:  # Some followed it before it was folded itself.
@@ -281,23 +289,12 @@ async def _unfold(session: AsyncSession, withdrawn: Ticket, first: UUID, others:
                 Ticket.folded_into == withdrawn.id,  # Others were folded into one of these before.
             )
             await session.execute(theirs.values(folded_into=ticket.id))
-        facts = {"assignee": str(ticket.assignee)} if ticket.assignee else {}
-        await enter(session, ticket, Move.UNFOLD, NOBODY, None, withdrawn=str(withdrawn.id), **facts)
-        await timers.set(session, aggregate=ticket.id, unit=ticket.unit, due=due)
-        await publish(
-            session,
-            TicketUnfolded(
-                ticket=ticket.id,
-                unit=ticket.unit,
-                sequence=ticket.version,
-                reporter=ticket.reporter,
-                assignee=ticket.assignee,
-                handler=ticket.handler,
-                supervisors=await supervisors_of(session, ticket),
-                withdrawn=withdrawn.id,
-                followers=_people(others),
-            ),
-        )
+        ticket.unfold(withdrawn)
+        ticket.followers = len(others)
+        facts: dict[str, Any] = {"assignee": str(ticket.assignee)} if ticket.assignee else {}
+        event = partial(TicketUnfolded, withdrawn=withdrawn.id)
+        await _resume(session, ticket, event, move=Move.UNFOLD, withdrawn=str(withdrawn.id), **facts)
+        await note_departure(session, ticket)
 
 
 async def _followers_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:

@@ -90,10 +90,7 @@ async def _answers_for(session: AsyncSession, ticket: Ticket, staff: UUID, calle
 
 
 async def leave(session: AsyncSession, staff: UUID, unit: int) -> None:
-    """Note that the assignee is gone (离岗) on what is still to be done of somebody who left an office at a unit.
-
-    Not where another office of his covers the ticket, too. Those who can give it to somebody else are told.
-    """
+    """Note that the assignee is gone (离岗) on what is still to be done of somebody who left an office at a unit."""
     held = (
         select(Ticket)
         .where(
@@ -106,20 +103,30 @@ async def leave(session: AsyncSession, staff: UUID, unit: int) -> None:
         .with_for_update(key_share=True)
     )
     for ticket in (await session.scalars(held)).all():
-        another = exists().where(_in_office(ticket.unit, KnownAssignment.ANSWERING), KnownAssignment.staff == staff)
-        if await session.scalar(select(another)):
-            continue
-        ticket.touch()
-        await enter(session, ticket, Move.ASSIGNEE_LEFT, NOBODY, None, assignee=str(staff))
-        left = TicketAssigneeLeft(
-            ticket=ticket.id,
-            unit=ticket.unit,
-            sequence=ticket.version,
-            reporter=ticket.reporter,
-            assignee=staff,
-            supervisors=await managers_of(session, ticket),
-        )
-        await publish(session, left)
+        await note_departure(session, ticket)
+
+
+async def note_departure(session: AsyncSession, ticket: Ticket) -> None:
+    """Note that the assignee is gone (离岗) on a ticket that is still to be done, if it has one and he is.
+
+    Not where an office of his covers the ticket. Those who can give it to somebody else are told.
+    """
+    if ticket.assignee is None:
+        return
+    covering = _in_office(ticket.unit, KnownAssignment.ANSWERING)
+    if await session.scalar(select(exists().where(covering, KnownAssignment.staff == ticket.assignee))):
+        return
+    ticket.touch()
+    await enter(session, ticket, Move.ASSIGNEE_LEFT, NOBODY, None, assignee=str(ticket.assignee))
+    left = TicketAssigneeLeft(
+        ticket=ticket.id,
+        unit=ticket.unit,
+        sequence=ticket.version,
+        reporter=ticket.reporter,
+        assignee=ticket.assignee,
+        supervisors=await managers_of(session, ticket),
+    )
+    await publish(session, left)
 
 
 def _in_office(unit: int, roles: AbstractSet[str]) -> ColumnElement[bool]:

@@ -31,7 +31,8 @@ from tickets.operations import open311_services as services
 from tickets.operations.endings import close_ticket, reopen_ticket
 from tickets.operations.intake import Report as Taken
 from tickets.operations.intake import open_ticket
-from tickets.operations.tickets import answer_for_reporter, entries_of, find_ticket, note_ticket
+from tickets.operations.questions import answer_for_reporter
+from tickets.operations.tickets import entries_of, find_ticket, note_ticket
 from tickets.schemas.open311 import Status
 
 _TITLE: Final = 60

@@ -1,4 +1,4 @@
-"""Use cases of tickets: found, given to somebody, and talked about; each inside the caller's transaction."""
+"""Use cases of tickets: found and talked about; each inside the caller's transaction."""
 
 import json
 from datetime import UTC, datetime
@@ -10,15 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
 from linli.direct import later
-from linli.events.tickets import TicketAnswered, TicketNoted, TicketWaiting
+from linli.events.tickets import TicketNoted
 from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
 from linli.security import Principal
 from linli.telemetry import trace_id
 from tickets.models.moves import Clock, Move, State
-from tickets.models.tickets import Entry, Source, Ticket
-from tickets.operations.rules import rules_of
+from tickets.models.tickets import Entry, Ticket
 
 LATE: Final = (Clock.ANSWER, Clock.SOLVE, Clock.STREET, Clock.DISTRICT)
 """The clocks that make a ticket overdue."""
@@ -66,66 +65,6 @@ def entries_of(ticket: Ticket) -> Select[tuple[Entry]]:
     """Select a ticket's trail, but for steps that only a newer version knows: one may write beside this one."""
     known = Entry.move.in_([move.value for move in Move])
     return select(Entry).where(Entry.district == ticket.district, Entry.ticket_id == ticket.id, known)
-
-
-async def ask_reporter(session: AsyncSession, caller: Principal, ticket: Ticket, note: str) -> None:
-    """Ask the reporter for something (等待诉求人): the clocks stand still until he answers.
-
-    Whoever reported through Open311 is asked there, where everybody reads it: staff's other words stay theirs.
-
-    Raises:
-        NotYours: 403.
-        IllegalMove: 409.
-    """
-    ticket.move(Move.ASK, caller)
-    rules = await rules_of(session, ticket.district)
-    paused = ticket.pause(datetime.now(UTC), rules.calendar)
-    facts = {"open311": True} if ticket.source == Source.OPEN311 else {}
-    await enter(session, ticket, Move.ASK, caller.id, note, **facts)
-    await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=paused)
-    await publish(
-        session,
-        TicketWaiting(
-            ticket=ticket.id,
-            unit=ticket.unit,
-            sequence=ticket.version,
-            reporter=ticket.reporter,
-            assignee=ticket.assignee,
-            asked_by=caller.id,
-        ),
-    )
-
-
-async def answer_for_reporter(
-    session: AsyncSession, caller: Principal, ticket: Ticket, note: str, **facts: object
-) -> None:
-    """Say what the reporter was asked for (补充答复), he or who manages the ticket's unit; the clocks go on.
-
-    Raises:
-        NotYours: 403.
-        IllegalMove: 409.
-    """
-    # Before anything is changed, which reading would flush: a step is one change.
-    asked = entries_of(ticket).where(Entry.move == Move.ASK.value).order_by(Entry.sequence.desc()).limit(1)
-    asked_by = await session.scalar(asked.with_only_columns(Entry.actor))
-    ticket.move(Move.ANSWER, caller)
-    rules = await rules_of(session, ticket.district)
-    due = ticket.go_on(datetime.now(UTC), rules.calendar)
-    await enter(session, ticket, Move.ANSWER, caller.id, note, **facts)
-    if due:
-        await timers.set(session, aggregate=ticket.id, unit=ticket.unit, due=due)
-    await publish(
-        session,
-        TicketAnswered(
-            ticket=ticket.id,
-            unit=ticket.unit,
-            sequence=ticket.version,
-            reporter=ticket.reporter,
-            assignee=ticket.assignee,
-            answered_by=caller.id,
-            asked_by=asked_by,
-        ),
-    )
 
 
 async def note_ticket(
