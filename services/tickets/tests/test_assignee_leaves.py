@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET, employ
 from services.tickets.tests.test_moves import done, opened, read, trail
+from services.tickets.tests.test_moves import told as heard
 
 from linli import units
 from linli.events.directory import AssignmentChanged
@@ -225,3 +226,25 @@ async def test_an_answer_to_who_has_left_is_told_to_those_who_manage(tickets: Ru
         ("answer", "assigned"),
         ("assignee_left", "assigned"),
     ]
+
+
+@pytest.mark.parametrize("had", [1, 0])
+async def test_what_waits_may_be_given_to_somebody_else_and_goes_on_waiting(tickets: Running, had: int) -> None:
+    """Whether or not anybody had it."""
+    leaving, other = [await employ(tickets, "grid_worker", GRID) for _ in range(2)]
+    reporter, client = tickets.client("resident", "310104", uuid4()), tickets.client("community_manager", COMMUNITY)
+    ticket = await opened(reporter)
+    for _ in range(had):
+        await done(client, ticket, "assign", assignee=str(leaving))
+    await done(client, ticket, "ask", note="哪一盏灯？")
+    await leave(tickets, leaving, GRID)
+    assert "assign" in (await read(client, ticket))["possible"]
+    given = await done(client, ticket, "assign", assignee=str(other))
+    assert (given["state"], given["assignee"]) == ("waiting", str(other))
+    running = "SELECT array_agg(kind ORDER BY kind) FROM timer WHERE aggregate = $1"
+    assert await tickets.database.fetchval(running, UUID(ticket)) is None
+    assert (await done(reporter, ticket, "answer", note="北门"))["state"] == "assigned"
+    assert await tickets.database.fetchval(running, UUID(ticket)) == ["solve"]
+    (event,) = await heard(tickets, ticket, "answered")
+    assert event["assignee"] == str(other)
+    assert len(await told(tickets, ticket)) == had

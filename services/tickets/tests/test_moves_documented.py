@@ -6,7 +6,20 @@ from pathlib import Path
 from linli.events.tickets import FOLLOWERS
 from tickets.calendar import DAY
 from tickets.models.categories import DEPTH, MOST, kind
-from tickets.models.moves import ANYBODY, CLOCKS, EITHER, MANAGER, MOVES, NOBODY, RATER, REPORTER, WORKER, Clock, State
+from tickets.models.moves import (
+    ANYBODY,
+    CLOCKS,
+    EITHER,
+    MANAGER,
+    MOVES,
+    NOBODY,
+    RATER,
+    REPORTER,
+    WORKER,
+    Clock,
+    Rule,
+    State,
+)
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "tickets.md"
 WHO = {
@@ -34,6 +47,14 @@ def states(found: frozenset[State]) -> set[str]:
     return {"any"} if found == frozenset(State) else {state.value for state in found}
 
 
+def after(rule: Rule) -> str:
+    if rule.at_work:
+        return "open or assigned"
+    if rule.after is None:
+        return "as it was"
+    return f"{rule.after.value} or waiting" if rule.waits else rule.after.value
+
+
 def test_every_move_is_documented_as_it_is() -> None:
     documented = {
         row[0].split("`")[0]: (named(row[1]), row[2], row[3], named(row[4]) if len(row) > 4 else set())
@@ -42,7 +63,7 @@ def test_every_move_is_documented_as_it_is() -> None:
     assert documented == {
         move.value: (
             states(rule.before),
-            "open or assigned" if rule.at_work else rule.after.value if rule.after else "as it was",
+            after(rule),
             WHO[rule.who],
             set(rule.needs),
         )

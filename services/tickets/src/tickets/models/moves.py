@@ -185,6 +185,7 @@ class Rule:
         needs: what must be said with it.
         only: what must hold besides.
         at_work: whether it ends where work goes on: assigned if somebody is, otherwise open.
+        waits: whether what waits for its reporter goes on waiting.
     """
 
     before: frozenset[State]
@@ -193,6 +194,7 @@ class Rule:
     needs: tuple[str, ...] = ()
     only: Callable[["Ticket"], bool] = lambda _: True
     at_work: bool = False
+    waits: bool = False
 
     def legal(self, ticket: "Ticket") -> bool:
         """Tell whether a ticket, as it stands, may be moved so."""
@@ -207,7 +209,7 @@ TAKEN_UP: Final = 2
 _UNSOLVED: Final = {Outcome.WITHDRAWN.value, Outcome.DUPLICATE.value}
 
 MOVES: Final[dict[Move, Rule]] = {
-    Move.ASSIGN: Rule(_AT_WORK, State.ASSIGNED, MANAGER, ("assignee",)),
+    Move.ASSIGN: Rule(_AT_WORK | {State.WAITING}, State.ASSIGNED, MANAGER, ("assignee",), waits=True),
     Move.ASK: Rule(_AT_WORK, State.WAITING, WORKER, ("note",)),
     Move.ANSWER: Rule(frozenset({State.WAITING}), None, EITHER, ("note",), at_work=True),
     Move.ESCALATE: Rule(_AT_WORK, None, WORKER, ("note",), lambda ticket: ticket.next_level(Move.ESCALATE) is not None),

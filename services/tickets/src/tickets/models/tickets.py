@@ -169,7 +169,7 @@ class Ticket(Clocked, Placed, Versioned, Base):
             raise IllegalMove(state=self.state, move=move.value, possible=Names(self.legal_moves()))
         if rule.at_work:
             self.state = (State.ASSIGNED if self.assignee else State.OPEN).value
-        elif rule.after is not None:
+        elif rule.after is not None and not (rule.waits and self.state == State.WAITING):
             self.state = rule.after.value
         self.touch()
 
