@@ -1,11 +1,12 @@
 """What becomes of tickets whose assignee leaves office: those who can give them to somebody else are told."""
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET, employ
-from services.tickets.tests.test_moves import done, opened, read, trail
+from services.tickets.tests.test_moves import done, moved, opened, read, trail
 from services.tickets.tests.test_moves import told as heard
 
 from linli import units
@@ -248,3 +249,18 @@ async def test_what_waits_may_be_given_to_somebody_else_and_goes_on_waiting(tick
     (event,) = await heard(tickets, ticket, "answered")
     assert event["assignee"] == str(other)
     assert len(await told(tickets, ticket)) == had
+
+
+async def test_nothing_is_given_to_somebody_who_is_just_leaving(tickets: Running) -> None:
+    """Who gives it waits for what becomes of his office, and keeps nobody from the ticket meanwhile."""
+    having, leaving = [await employ(tickets, "grid_worker", GRID) for _ in range(2)]
+    ticket = await given(tickets, having)
+    client, database = tickets.client("community_manager", COMMUNITY), tickets.database
+    async with database.transaction():
+        await database.execute("UPDATE known_assignment SET active = false WHERE staff = ANY ($1)", [having, leaving])
+        giving = asyncio.create_task(moved(client, ticket, "assign", assignee=str(leaving)))
+        await eventually(lambda: database.fetchval("SELECT true FROM pg_locks WHERE NOT granted LIMIT 1"))
+        # As for all that is still to be done of somebody who leaves.
+        await database.execute("SELECT FROM ticket WHERE id = $1 FOR NO KEY UPDATE NOWAIT", UUID(ticket))
+    refused = await giving
+    assert (refused.status_code, refused.json()["type"]) == (404, "urn:linli:problem:nobody-there")

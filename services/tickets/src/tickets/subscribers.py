@@ -29,7 +29,7 @@ async def keep_assignments(session: AsyncSession, events: Sequence[AssignmentCha
                 "active": event.active,
                 "sequence": event.sequence,
             }
-            for event in newest.values()
+            for event in sorted(newest.values(), key=lambda event: event.assignment)  # as `hold_offices` locks them
         ]
     )
     changed = {name: statement.excluded[name] for name in ("unit", "staff", "role", "active", "sequence")}

@@ -108,6 +108,7 @@ async def assign_ticket(
     response: Response,
 ) -> TicketOut:
     """Give the ticket to somebody who answers for it (派单)."""
+    await offices.hold_offices(session, caller.district, body.assignee)
     ticket = await _found(session, ticket_id, match)
     await offices.assign_ticket(session, caller, ticket, body.assignee, body.note)
     return answer(ticket, response)

@@ -28,6 +28,18 @@ class NobodyThere(NotFound):
     detail_zh = "{assignee} 没有覆盖单元 {unit} 的在岗任职。"
 
 
+async def hold_offices(session: AsyncSession, district: int, staff: UUID) -> None:
+    """Have somebody leave none of his offices before the transaction ends: what he is given now he is found to have.
+
+    Before the ticket is locked: that of somebody who leaves is locked in this order, too. Otherwise the two would wait
+    for each other.
+    """
+    await fetch(session, _HOLD, district, staff)
+
+
+_HOLD: Final = "SELECT FROM known_assignment WHERE district = $1 AND staff = $2 AND active ORDER BY id FOR SHARE"
+
+
 async def assign_ticket(
     session: AsyncSession, caller: Principal, ticket: Ticket, assignee: UUID, note: str | None
 ) -> None:
