@@ -130,3 +130,30 @@ async def test_folding_into_what_is_private_waits_for_no_work_on_its_parts(
             *(moved(worker, part, "resolve") for part in (parts[-1], parts[0])),
         )
         assert [answer.status_code for answer in answers] == [200, 200, 200]
+
+
+async def test_who_withdrew_what_had_followed_is_told_no_more_and_not_taken_up(
+    tickets: Running, residents: list[httpx.AsyncClient], district: httpx.AsyncClient
+) -> None:
+    """What once followed another was followed by that in turn, and has ended."""
+    worker = await employ(tickets, "grid_worker", GRID)
+    twice, once, third = residents[:3]
+    one, two, three = await opened(twice), await opened(twice), await opened(once, unit=SIBLING)
+    await done(district, three, "fold", into=two)
+    await done(district, two, "fold", into=one)
+    await done(twice, one, "withdraw")
+    assert (await read(twice, two))["folded_into"] == three
+    await done(once, three, "withdraw")
+    assert ((await read(twice, two))["state"], (await read(twice, two))["followers"]) == ("open", 0)
+    same = await opened(third, unit=SIBLING)
+    await done(district, same, "fold", into=two)
+    await done(district, two, "assign", assignee=str(worker))
+    await done(tickets.client("grid_worker", GRID, worker), two, "resolve")
+    await done(twice, two, "reopen", note="又灭了")
+    for what in ("resolved", "reopened"):
+        (event,) = await told(tickets, two, what)
+        assert event["followers"] == [(await read(third, same))["reporter"]], "though the worker does not see it"
+    assert "withdraw" in (await read(twice, two))["possible"]
+    await done(twice, two, "withdraw")
+    assert (await read(third, same))["state"] == "open"
+    assert (await read(once, three))["outcome"] == "withdrawn"

@@ -265,11 +265,15 @@ async def withdraw_ticket(session: AsyncSession, caller: Principal, ticket: Tick
 
 
 async def _reports_of_the_same(session: AsyncSession, ticket: Ticket) -> Sequence[Follower]:
-    """List what was folded into a ticket, the first first."""
+    """List what was folded into a ticket and still is, the first first: what was taken up since may have ended."""
     if not ticket.followers:
         return ()
-    found = select(Follower).where(Follower.district == ticket.district, Follower.ticket_id == ticket.id)
-    return (await session.scalars(found.order_by(Follower.id).limit(FOLLOWERS))).all()
+    folded = exists().where(
+        Ticket.district == Follower.district, Ticket.id == Follower.folded, Ticket.folded_into.is_not(None)
+    )
+    found = select(Follower).where(Follower.district == ticket.district, Follower.ticket_id == ticket.id, folded)
+    async with widened(session):  # whoever sees the ticket need not see those
+        return (await session.scalars(found.order_by(Follower.id).limit(FOLLOWERS))).all()
 
 
 async def _unfold(session: AsyncSession, withdrawn: Ticket, first: UUID, others: Sequence[Follower]) -> None:
@@ -298,8 +302,4 @@ async def _unfold(session: AsyncSession, withdrawn: Ticket, first: UUID, others:
 
 
 async def _followers_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
-    return _people(await _reports_of_the_same(session, ticket))
-
-
-def _people(reports: Sequence[Follower]) -> tuple[UUID, ...]:
-    return tuple(sorted({one.follower for one in reports}))
+    return tuple(sorted({one.follower for one in await _reports_of_the_same(session, ticket)}))
