@@ -1,5 +1,6 @@
 """A ticket is handed down (下派) to a unit below its own, with all that belongs to it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -124,6 +125,33 @@ async def test_all_that_belongs_to_it_lies_where_it_does(tickets: Running, peopl
     assert await tickets.database.fetchval(RUNNING, UUID(ticket)) == ["solve"]
 
 
+async def test_who_reported_the_same_goes_on_where_it_was_handed_down_to(tickets: Running, people: People) -> None:
+    own = [tickets.client("resident", "310104", uuid4()) for _ in range(3)]
+    one, two, three = [await opened(client, STREET) for client in own]
+    await done(people.street, two, "fold", into=one)
+    await done(people.street, three, "fold", into=one)
+    await done(people.street, one, "hand_down", unit=GRID)
+    await done(people.community, one, "assign", assignee=str(people.worker))
+    await done(own[0], one, "withdraw")
+    stands = await read(own[1], two)
+    assert (stands["unit"], stands["level"], stands["state"], stands["assignee"]) == (
+        *(GRID, "community", "assigned"),
+        str(people.worker),
+    )
+    steps = await trail(people.grid, two)
+    assert [(step["sequence"], step["move"]) for step in steps] == [(1, "open"), (2, "fold"), (3, "unfold")]
+    assert stands["version"] == 3
+    assert steps[-1]["facts"] == {"withdrawn": one, "assignee": str(people.worker), "from": STREET, "to": GRID}
+    assert await tickets.database.fetchval(RUNNING, UUID(two)) == ["solve"]
+    for table, of in (("ticket_entry", "ticket_id"), ("ticket_follower", "ticket_id"), ("timer", "aggregate")):
+        lies = f"SELECT array_agg(DISTINCT unit) FROM {table} WHERE {of} = $1"  # noqa: S608 of constants
+        assert await tickets.database.fetchval(lies, UUID(two)) == [units.parse(GRID)], table
+    (event,) = await told(tickets, two, "unfolded")
+    assert (event["unit"], event["assignee"], len(event["supervisors"]) > 0) == (GRID, str(people.worker), True)
+    await done(people.grid, two, "resolve")
+    assert (await read(own[2], three))["folded_into"] == two
+
+
 async def manager_id(tickets: Running) -> str:
     return str(await employ(tickets, "community_manager", COMMUNITY))
 
@@ -161,18 +189,7 @@ async def test_each_step_counts_where_the_ticket_lay_then(tickets: Running, peop
     """What a past day came to stays, and what is open is counted once, where it is."""
     street = "310104777"
     community = f"{street}001"
-    await tickets.know_units(community)
-    await tickets.database.execute("DELETE FROM figures_until")
-    await tickets.database.execute(
-        "INSERT INTO figures_until VALUES (310104, 310104000000000000, $1)",
-        (datetime.now(UTC) - timedelta(days=9)).date(),
-    )
-    ticket = await opened(people.resident, street)
-    yesterday = datetime.now(UTC) - timedelta(days=2)
-    earlier = UUID(int=int(yesterday.timestamp() * 1000) << 80 | 7)
-    await tickets.database.execute(
-        "UPDATE ticket_entry SET at = $2, id = $3 WHERE ticket_id = $1", UUID(ticket), yesterday, earlier
-    )
+    (ticket,) = await opened_days_ago(tickets, [people.resident], street, community)
     before = await figures(people.district, street)
     await done(people.district, ticket, "hand_down", unit=community)
     after = await figures(people.district, street)
@@ -185,6 +202,45 @@ async def test_each_step_counts_where_the_ticket_lay_then(tickets: Running, peop
     await done(people.district, ticket, "resolve")
     await done(people.resident, ticket, "close")
     assert (await figures(people.district, street))[today] == {community: (0, 0)}
+
+
+async def test_each_step_counts_where_the_ticket_lay_before_it_was_taken_up_elsewhere(
+    tickets: Running, people: People
+) -> None:
+    street = "310104778"
+    community = f"{street}001"
+    own = [tickets.client("resident", "310104", uuid4()) for _ in range(2)]
+    one, two = await opened_days_ago(tickets, own, street, community)
+    before = await figures(people.district, street)
+    await done(people.district, two, "fold", into=one)
+    await done(people.district, one, "hand_down", unit=community)
+    await done(own[0], one, "withdraw")
+    after = await figures(people.district, street)
+    today = max(after)
+    assert {day: cells for day, cells in after.items() if day != today} == {
+        day: cells for day, cells in before.items() if day != today
+    }
+    assert after[today] == {street: (0, 0), community: (0, 1)}
+
+
+async def opened_days_ago(
+    tickets: Running, clients: Sequence[httpx.AsyncClient], street: str, community: str
+) -> list[str]:
+    """Have something been reported at a street, whose figures begin before."""
+    await tickets.know_units(community)
+    await tickets.database.execute("DELETE FROM figures_until")
+    await tickets.database.execute(
+        "INSERT INTO figures_until VALUES (310104, 310104000000000000, $1)",
+        (datetime.now(UTC) - timedelta(days=9)).date(),
+    )
+    made = [await opened(client, street) for client in clients]
+    then = datetime.now(UTC) - timedelta(days=2)
+    for number, ticket in enumerate(made, start=7):
+        earlier = UUID(int=int(then.timestamp() * 1000) << 80 | number)
+        await tickets.database.execute(
+            "UPDATE ticket_entry SET at = $2, id = $3 WHERE ticket_id = $1", UUID(ticket), then, earlier
+        )
+    return made
 
 
 async def figures(client: httpx.AsyncClient, within: str) -> dict[str, dict[str, tuple[int, int]]]:

@@ -235,13 +235,15 @@ class Ticket(Clocked, Placed, Versioned, Base):
         self.confirmed = False
 
     def unfold(self, withdrawn: "Ticket") -> None:
-        """Take a duplicate up again, as what it was folded into was withdrawn: with whoever had that in the same unit.
+        """Take a duplicate up again, as what it was folded into was withdrawn: where that lay, if in its own unit.
+
+        There it is with whoever had that, which may have been handed down since.
 
         Raises:
             IllegalMove: 409.
         """
-        if self.unit == withdrawn.unit:
-            self.assignee, self.level = withdrawn.assignee, withdrawn.level
+        if units.contains(self.unit, withdrawn.unit):
+            self.unit, self.assignee, self.level = withdrawn.unit, withdrawn.assignee, withdrawn.level
         self.move(Move.UNFOLD, None)
         self.folded_into = self.outcome = self.closed_at = None
 

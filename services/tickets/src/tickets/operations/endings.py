@@ -10,7 +10,7 @@ from sqlalchemy import exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from linli import timers
+from linli import timers, units
 from linli.db import NOBODY
 from linli.events.tickets import (
     FOLLOWERS,
@@ -26,7 +26,7 @@ from linli.outbox import publish
 from linli.security import Principal
 from tickets.models.moves import MOVES, TAKEN_UP, Clock, Move, Outcome, State
 from tickets.models.tickets import Entry, Follower, Ticket
-from tickets.operations.levels import raise_ticket
+from tickets.operations.levels import move_house, raise_ticket
 from tickets.operations.offices import note_departure, supervisors_above, supervisors_of
 from tickets.operations.rules import rules_of
 from tickets.operations.tickets import LATE, enter, entries_of, find_ticket
@@ -293,11 +293,16 @@ async def _unfold(session: AsyncSession, withdrawn: Ticket, first: UUID, others:
                 Ticket.folded_into == withdrawn.id,  # Others were folded into one of these before.
             )
             await session.execute(theirs.values(folded_into=ticket.id))
+        before = ticket.unit
         ticket.unfold(withdrawn)
         ticket.followers = len(others)
         facts: dict[str, Any] = {"assignee": str(ticket.assignee)} if ticket.assignee else {}
+        if moves := ticket.unit != before:
+            facts |= {"from": units.short(before), "to": units.short(ticket.unit)}
         event = partial(TicketUnfolded, withdrawn=withdrawn.id)
         await _resume(session, ticket, event, move=Move.UNFOLD, withdrawn=str(withdrawn.id), **facts)
+        if moves:
+            await move_house(session, ticket)
         await note_departure(session, ticket)
 
 

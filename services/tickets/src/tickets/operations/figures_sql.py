@@ -13,7 +13,8 @@ from tickets.models.moves import Clock
 # A ticket repeats another of its community's last 30 days: of the same reporter (who reports for himself) and category,
 # or about the same subject; parts repeat nothing. Whoever is given it first answers it, whichever way he got it; each
 # resolve solves it, in all the time since its report.
-# A step counts where the ticket lay then: what was handed down is one fewer open there, and one more where it came to.
+# A step counts where the ticket lay then, from where another took it: what was handed down is one fewer open there, and
+# one more where it came to; what was unfolded elsewhere was closed before.
 _GIVEN: Final = "({0}.move = 'assign' OR {0}.move = 'unfold' AND {0}.facts ? 'assignee')"
 _CELLS: Final = """
     SELECT t.district, lay.unit, t.category, coalesce(t.department, '') AS department, t.parent IS NOT NULL AS part,
@@ -39,7 +40,7 @@ _CELLS: Final = """
     FROM ticket_entry e JOIN ticket t ON t.district = e.district AND t.id = e.ticket_id CROSS JOIN LATERAL (
         SELECT rpad(coalesce((
             SELECT d.facts ->> 'from' FROM ticket_entry d WHERE d.district = e.district AND d.ticket_id = e.ticket_id
-            AND d.sequence > e.sequence AND d.move = 'hand_down' ORDER BY d.sequence LIMIT 1
+            AND d.sequence > e.sequence AND d.facts ->> 'from' IS NOT NULL ORDER BY d.sequence LIMIT 1
         ), t.unit::text), 18, '0')::bigint, 1
         UNION ALL SELECT rpad(e.facts ->> 'from', 18, '0')::bigint, -1 WHERE e.move = 'hand_down'
     ) AS lay (unit, more)

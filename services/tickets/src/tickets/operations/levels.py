@@ -71,7 +71,7 @@ async def hand_down_ticket(
     ticket.hand_down(caller, unit)
     if level.value != ticket.level:
         await _arrive(session, ticket, level, datetime.now(UTC), None)
-    await _move_house(session, ticket)  # the first to flush: all of it is one change, and one step of the trail
+    await move_house(session, ticket)  # the first to flush: all of it is one change, and one step of the trail
     facts = {"from": units.short(before), "to": units.short(unit), "level": ticket.level}
     await enter(session, ticket, Move.HAND_DOWN, caller.id, note, **facts)
     people = dict.fromkeys((*await supervisors_of(session, ticket), *await workers_of(session, ticket)))
@@ -111,7 +111,7 @@ _MOVE_CLOCKS: Final = text(
 )
 
 
-async def _move_house(session: AsyncSession, ticket: Ticket) -> None:
+async def move_house(session: AsyncSession, ticket: Ticket) -> None:
     """Have what belongs to a ticket lie where that does: all of it is seen by its own unit."""
     for part in _BELONGING:
         own = update(part).where(part.district == ticket.district, part.ticket_id == ticket.id)
