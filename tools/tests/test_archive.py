@@ -5,7 +5,9 @@ import json
 import os
 import zlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 import asyncpg
@@ -13,15 +15,18 @@ import pyrage
 import pytest
 from pyrage.x25519 import Identity
 
-from linli.events.tickets import TicketOpened
+from linli.events import Event
+from linli.events.tickets import TicketAnswered, TicketOpened, TicketRated
 from linli.inbox import Subscriptions
 from linli.outbox import SHARDS
+from linli.testing import Stage
 from linli_cli.archive.order import consumers_first
 from linli_cli.archive.seal import Key, Lock
-from linli_cli.archive.stores import Stores
+from linli_cli.archive.stores import Stores, connected
 from linli_cli.archive.tables import Table, broken_references, tables_of
 from linli_cli.archive.tape import TapeReader, TapeWriter
 from linli_cli.console import Trouble
+from linli_cli.district import retell
 from linli_cli.district.contents import Header, read_header, verify
 from linli_cli.home import Home
 from linli_cli.stack.streams import subscriptions
@@ -294,6 +299,40 @@ async def test_the_database_shards_aggregates_as_the_outbox_does(connection: asy
     for aggregate in ("310104003", str(uuid4()), "楼"):
         found = await connection.fetchval("SELECT crc32(convert_to($1, 'UTF8')) % $2", aggregate, SHARDS)
         assert found == zlib.crc32(aggregate.encode()) % SHARDS
+
+
+@pytest.mark.parametrize(
+    "contract", [TicketRated, TicketAnswered], ids=["since the first release", "since a later one"]
+)
+async def test_what_a_listener_had_not_heard_at_home_is_told_again(stage: Stage, contract: type[Event]) -> None:
+    databases = {
+        service: stage.url("postgres", await stage.fresh_database(service))
+        for service in ("tickets", "points", "notifications")
+    }
+
+    class Here:
+        def url(self, service: str, _: int) -> str:
+            return databases[service]
+
+    listeners = [consumer for one in subscriptions() for consumer in one.consumers if contract in consumer.contracts]
+    heard, buried, unheard = (uuid4() for _ in range(3))
+    for consumer in listeners:
+        async with connected(databases[consumer.service]) as database:
+            inbox = f"{consumer.service}-tickets"
+            await database.execute("INSERT INTO inbox VALUES (310104, $1, $2)", inbox, heard)
+            letter = "INSERT INTO dead_letter (district, id, consumer, event_id, subject, headers, payload, error"
+            letter += ", deliveries) VALUES (310104, $1, $2, $1, '', '{}', '', '', 8)"
+            await database.execute(letter, buried, consumer.name)
+    header = Header(id=uuid4(), district=310104, name="徐汇区", taken_at=datetime.now(UTC), services={})
+    async with connected(databases["tickets"]) as tickets, tickets.transaction():
+        await retell.stage(tickets)
+        for number, event in enumerate((heard, buried, unheard)):
+            insert = "INSERT INTO staged (id, event_id, district, aggregate, subject, payload, headers, created_at"
+            insert += f", published_at) VALUES ({number}, $1, 310104, '', '', '{{}}', $2, now(), now())"
+            await tickets.execute(insert, event, json.dumps({"ce-type": contract.type}))
+        told = await retell.tell_again(tickets, cast("Stores", Here()), header, "tickets", subscriptions())
+        assert told == 1
+        assert await tickets.fetchval("SELECT array_agg(event_id) FROM outbox") == [unheard]
 
 
 def test_a_district_is_looked_for_where_it_lives_and_removed_from_everywhere(

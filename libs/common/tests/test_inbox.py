@@ -410,6 +410,7 @@ def test_what_a_later_release_listens_to_does_not_reach_the_one_before() -> None
     now.on(TicketOpened, since="0.2")(record)
     assert now.consumers[0] == before.consumers[0]
     assert [(found.name, found.contracts) for found in now.consumers[1:]] == [("points-tickets-0_2", (TicketOpened,))]
+    assert [found.inbox for found in now.consumers] == ["points-tickets"] * 2, "what moves is not heard twice"
 
 
 async def _effects(chassis: Chassis, expected: int) -> bool:

@@ -35,20 +35,32 @@ def stream_of(contract: type[Event]) -> str:
     return contract.publisher.upper() + ("_STATE" if contract.state else "")
 
 
+def inbox_of(service: str, contract: type[Event]) -> str:
+    """Name a service's inbox of a publisher's events: one, whichever durable consumers they came by."""
+    return f"{service}-{contract.publisher}"
+
+
 @dataclass(frozen=True)
 class Consumer:
     """A durable consumer: what one service hears from one publisher.
 
     Attributes:
+        service: who hears.
         name: of the durable, `<service>-<publisher>`, or `<service>-<state>s` for a copy of states; it ends with the
             release that first listened to these, unless that was the first.
         stream: where it reads.
         contracts: the events it filters for.
     """
 
+    service: str
     name: str
     stream: str
     contracts: tuple[type[Event], ...]
+
+    @property
+    def inbox(self) -> str:
+        """Under which name the service's inbox notes what it acted on."""
+        return inbox_of(self.service, self.contracts[0])
 
     @property
     def keeps_state(self) -> bool:
@@ -133,12 +145,12 @@ class Subscriptions:
         for contract in self._handlers:
             if contract.state:
                 name = contract.type.split(".")[1]
-                yield Consumer(f"{self.service}-{name}s", stream_of(contract), (contract,))
+                yield Consumer(self.service, f"{self.service}-{name}s", stream_of(contract), (contract,))
         happened = [contract for contract in self._handlers if not contract.state]
         for publisher, since in dict.fromkeys((contract.publisher, self._since[contract]) for contract in happened):
             contracts = tuple(one for one in happened if (one.publisher, self._since[one]) == (publisher, since))
             name = "-".join(filter(None, (self.service, publisher, since.replace(".", "_"))))
-            yield Consumer(name, stream_of(contracts[0]), contracts)
+            yield Consumer(self.service, name, stream_of(contracts[0]), contracts)
 
     async def handle(self, sessions: Sessions, events: Sequence[Event], around: Around = nullcontext) -> None:
         """Act on events of one contract and one district, in one transaction that sees the district.
@@ -153,7 +165,7 @@ class Subscriptions:
 
     async def _new(self, session: AsyncSession, events: Sequence[Event]) -> set[UUID]:
         """Note that events were handled, and tell which were not before."""
-        district, consumer = events[0].district, f"{self.service}-{events[0].publisher}"
+        district, inbox = events[0].district, inbox_of(self.service, type(events[0]))
         # In one order, so that two who are told of the same do not wait for each other.
-        noted = await fetch(session, _NOTE, district, consumer, sorted(event.id for event in events))
+        noted = await fetch(session, _NOTE, district, inbox, sorted(event.id for event in events))
         return {row["event_id"] for row in noted}

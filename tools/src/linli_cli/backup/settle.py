@@ -29,10 +29,11 @@ CREATE TEMP TABLE listener (consumer text, type text) ON COMMIT DROP;
 CREATE TEMP TABLE handled (consumer text, event_id uuid) ON COMMIT DROP"""
 _HANDLED: Final = """
 SELECT event_id FROM inbox WHERE consumer = $1
-UNION SELECT event_id FROM dead_letter WHERE consumer = $1 AND event_id IS NOT NULL"""
+UNION SELECT event_id FROM dead_letter WHERE consumer = $2 AND event_id IS NOT NULL"""
+# What an imported district's log brought along stands below 1: whoever had not heard it was told of it then.
 _UNHEARD: Final = """
 CREATE TEMP TABLE unheard ON COMMIT DROP AS
-SELECT DISTINCT ON (event_id) * FROM event_log e WHERE EXISTS (
+SELECT DISTINCT ON (event_id) * FROM event_log e WHERE e.id > 0 AND EXISTS (
     SELECT FROM listener l WHERE l.type = e.headers ->> 'ce-type' AND NOT EXISTS (
         SELECT FROM handled h WHERE h.consumer = l.consumer AND h.event_id = e.event_id))
 ORDER BY event_id, id"""
@@ -65,7 +66,6 @@ async def settle(stores: Stores) -> Counter[str]:
         Trouble: when services run.
     """
     consumers = [consumer for one in subscriptions() for consumer in one.consumers if not consumer.keeps_state]
-    services = {consumer.name: one.service for one in subscriptions() for consumer in one.consumers}
     await _must_rest(stores)
     told: Counter[str] = Counter()
     for service in SERVICES:
@@ -73,7 +73,7 @@ async def settle(stores: Stores) -> Counter[str]:
         for url in stores.everywhere(service):
             async with connected(url) as connection:
                 async with connection.transaction():
-                    unheard = await _tell_again(connection, stores, heard, services)
+                    unheard = await _tell_again(connection, stores, heard)
                 # Partitions are made for three days ahead, and the backup may be older.
                 await connection.execute("SELECT event_log_roll($1)", _KEEP_LOG_DAYS)
             told[service] += unheard
@@ -88,9 +88,7 @@ async def _must_rest(stores: Stores) -> None:
                 raise Trouble("Services are at work in these databases; stop them first.", "服务仍在运行，请先停止。")
 
 
-async def _tell_again(
-    connection: asyncpg.Connection, stores: Stores, consumers: Iterable["Consumer"], services: dict[str, str]
-) -> int:
+async def _tell_again(connection: asyncpg.Connection, stores: Stores, consumers: Iterable["Consumer"]) -> int:
     from linli.outbox import SHARDS  # noqa: PLC0415 slow to load
 
     await connection.execute(_STAGE)
@@ -98,10 +96,10 @@ async def _tell_again(
     for consumer in consumers:
         rows = [(consumer.name, contract.type) for contract in consumer.contracts]
         await connection.copy_records_to_table("listener", records=rows)
-        listening.add(services[consumer.name])
-        for url in stores.everywhere(services[consumer.name]):
+        listening.add(consumer.service)
+        for url in stores.everywhere(consumer.service):
             async with connected(url) as other, other.transaction():
-                records = _handled(other, consumer.name)
+                records = _handled(other, consumer)
                 await connection.copy_records_to_table("handled", records=records)
     await connection.execute("CREATE INDEX ON handled (event_id, consumer); ANALYZE handled")
     await connection.execute(_UNHEARD)
@@ -114,9 +112,9 @@ async def _tell_again(
     return len(unheard)
 
 
-async def _handled(connection: asyncpg.Connection, consumer: str) -> AsyncIterator[tuple[str, UUID]]:
-    async for row in connection.cursor(_HANDLED, consumer, prefetch=_BATCH):
-        yield consumer, row[0]
+async def _handled(connection: asyncpg.Connection, consumer: "Consumer") -> AsyncIterator[tuple[str, UUID]]:
+    async for row in connection.cursor(_HANDLED, consumer.inbox, consumer.name, prefetch=_BATCH):
+        yield consumer.name, row[0]
 
 
 async def _tell_states(stores: Stores) -> int:

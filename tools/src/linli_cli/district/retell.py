@@ -11,7 +11,7 @@ from linli_cli.archive.stores import Stores, connected
 from linli_cli.district.contents import Header
 
 if TYPE_CHECKING:
-    from linli.inbox import Subscriptions
+    from linli.inbox import Consumer, Subscriptions
 
 LOG: Final = "event_log"
 STAGED: Final = "staged"
@@ -39,7 +39,7 @@ _RENAME: Final = """
 UPDATE outbox SET headers = headers || jsonb_build_object('Nats-Msg-Id', gen_random_uuid()) WHERE district = $1"""
 _HANDLED: Final = """
 SELECT event_id FROM inbox WHERE district = $1 AND consumer = $2
-UNION SELECT event_id FROM dead_letter WHERE district = $1 AND consumer = $2 AND event_id IS NOT NULL"""
+UNION SELECT event_id FROM dead_letter WHERE district = $1 AND consumer = $3 AND event_id IS NOT NULL"""
 
 
 async def stage(connection: asyncpg.Connection) -> None:
@@ -68,13 +68,13 @@ async def tell_again(
     from linli.outbox import SHARDS  # noqa: PLC0415 slow to load
 
     await connection.execute(_KEEP)
-    for listener, consumer in ((one.service, consumer) for one in listeners for consumer in one.consumers):
+    for consumer in (consumer for one in listeners for consumer in one.consumers):
         if publisher(consumer) != service or consumer.keeps_state:
             continue
         rows = [(consumer.name, contract.type) for contract in consumer.contracts]
         await connection.copy_records_to_table("listener", records=rows)
-        async with connected(stores.url(listener, header.district)) as other, other.transaction():
-            records = _handled(other, header.district, consumer.name)
+        async with connected(stores.url(consumer.service, header.district)) as other, other.transaction():
+            records = _handled(other, header.district, consumer)
             await connection.copy_records_to_table("handled", records=records)
     await connection.execute("CREATE INDEX ON handled (event_id, consumer); ANALYZE handled")
     status = await connection.execute(_TELL_AGAIN, SHARDS, header.taken_at)
@@ -86,6 +86,8 @@ async def rename(connection: asyncpg.Connection, district: int) -> None:
     await connection.execute(_RENAME, district)
 
 
-async def _handled(connection: asyncpg.Connection, district: int, consumer: str) -> AsyncIterator[tuple[str, UUID]]:
-    async for row in connection.cursor(_HANDLED, district, consumer, prefetch=_BATCH):
-        yield consumer, row[0]
+async def _handled(
+    connection: asyncpg.Connection, district: int, consumer: "Consumer"
+) -> AsyncIterator[tuple[str, UUID]]:
+    async for row in connection.cursor(_HANDLED, district, consumer.inbox, consumer.name, prefetch=_BATCH):
+        yield consumer.name, row[0]

@@ -130,11 +130,10 @@ async def _compared(stores: Stores, one: Told) -> AsyncIterator[Line]:
 
 
 async def _collect(stores: Stores, one: Told, consumer: "Consumer") -> None:
-    service = consumer.name.partition("-")[0]
-    kinds = [(service, consumer.name, contract.type) for contract in consumer.contracts]
+    kinds = [(consumer.service, consumer.name, contract.type) for contract in consumer.contracts]
     await one.connection.copy_records_to_table("listener", records=kinds)
-    told_to = service, f"{service}-{one.service}", one.since - MARGIN, consumer.name
-    for url in stores.everywhere(service):
+    told_to = consumer.service, consumer.inbox, one.since - MARGIN, consumer.name
+    for url in stores.everywhere(consumer.service):
         async with connected(url) as other, other.transaction():
             rows = other.cursor(_HANDLED, *told_to, prefetch=10_000)
             await one.connection.copy_records_to_table("handled", records=_tuples(rows))
