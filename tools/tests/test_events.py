@@ -19,6 +19,7 @@ from linli.testing import Stage
 from linli_cli.archive.stores import Stores
 from linli_cli.console import Trouble
 from linli_cli.events.replay import replay
+from linli_cli.events.states import untold
 from linli_cli.events.told import Look
 
 SUBJECT = "linli.tickets.310104.opened.v1"
@@ -98,6 +99,28 @@ async def test_a_message_that_is_no_event_hides_no_lost_one(
         "ce-type": "tickets.opened.v1",
         "Nats-Msg-Id": str(lost),
     }
+
+
+@pytest.mark.parametrize("told", [None, {"ce-sequence": "x"}], ids=str)
+async def test_a_message_that_is_no_state_hides_none(
+    stage: Stage, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch, told: dict[str, str] | None
+) -> None:
+    directory = stage.url("postgres", await stage.fresh_database("directory"))
+    monkeypatch.setattr(Broker, "_at", lambda *_: directory)
+    database = await asyncpg.connect(directory)
+    await database.execute("INSERT INTO unit (district, unit, name) VALUES (310104, 310104000000000000, '徐汇区')")
+    await database.close()
+
+    async def lost() -> list[str]:
+        [(number, states)] = [one async for one in untold(stores_of(stage.server.url), js, None)]
+        assert number == 1
+        return [state.subject for state in states]
+
+    [subject] = await lost()
+    await js.publish(subject, b"{}", headers={"ce-sequence": "1"})
+    assert await lost() == []
+    await js.publish(subject, b"{}", headers=told)
+    assert await lost() == [subject]
 
 
 async def test_a_broker_that_is_down_is_told_in_seconds(unused_tcp_port: int) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import unquote
 
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -46,10 +47,17 @@ async def _untold(session: AsyncSession, js: JetStreamContext, district: int) ->
             break
         await asyncio.sleep(0.1)
     streamed = {
-        message.subject: int(unquote((message.headers or {})["ce-sequence"]))
-        async for message in headers(js, STREAM, f"linli.directory.{district}.>")
+        message.subject: _sequence(message) async for message in headers(js, STREAM, f"linli.directory.{district}.>")
     }
     return len(states), [state for state in states if streamed.get(state.subject, 0) < state.sequence]
+
+
+def _sequence(message: Msg) -> int:
+    """Read which of its states a message tells; 0 of one that is none, which is older than any."""
+    try:
+        return int(unquote((message.headers or {})["ce-sequence"]))
+    except (KeyError, ValueError):
+        return 0
 
 
 async def tell(stores: Stores, states: list[Event]) -> None:
