@@ -75,6 +75,24 @@ async def test_a_service_that_hangs_hides_nobody_elses_letters(monkeypatch: pyte
             await letters.listed(api, ["points"], closed=False, most=10)
 
 
+@pytest.mark.parametrize("knows_states", [True, False], ids=["this release", "the release before"])
+@pytest.mark.parametrize("closed", [False, True])
+async def test_open_letters_are_found_without_reading_those_dealt_with(*, knows_states: bool, closed: bool) -> None:
+    done = LETTER | {"id": str(uuid4()), "discarded_at": "2026-05-02T08:00:00Z"}
+    asked: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params.get("state"))
+        pending = asked[-1] == "pending" and knows_states
+        return httpx.Response(200, json={"items": [LETTER] if pending else [done, LETTER], "next": None})
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://platform")
+    async with Api("http://platform", client=client) as api:
+        found, _ = await letters.listed(api, ["tickets"], closed=closed, most=10)
+    assert [letter.facts["id"] for letter in found] == [one["id"] for one in ([done, LETTER] if closed else [LETTER])]
+    assert asked == [None if closed else "pending"]
+
+
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("command", [["dead"], ["replay-dead", "--all"]], ids=" ".join)
 def test_who_did_not_answer_is_named_beside_what_others_said(
