@@ -3,7 +3,9 @@
 import asyncio
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import asyncpg
 
 from chaos.load import Work
 from chaos.stack import Stack
@@ -21,6 +23,8 @@ SELECT (SELECT coalesce(sum(balance), 0) FROM account) = 0 AND NOT EXISTS (
     SELECT FROM account a WHERE a.balance <> (
         SELECT coalesce(sum(CASE WHEN t.credit_account = a.id THEN t.amount ELSE -t.amount END), 0) FROM transfer t
         WHERE a.id IN (t.credit_account, t.debit_account)))"""
+_EVENTS = "SELECT count(*) FROM event_log WHERE headers ->> 'ce-type' !~ 'directory'"
+_DEAD = "SELECT consumer, subject, error FROM dead_letter"
 Effects = Counter[tuple[str, ...]]
 
 
@@ -31,33 +35,46 @@ class Verdict:
     Attributes:
         acknowledged: how many steps were.
         events: how many events went out of all outboxes.
+        least: how many have to.
         effects: how many effects there are.
         lost: acknowledged steps that are not there, and effects that are missing.
         doubled: steps and effects that are there more often than once, or without a cause.
-        broken: how many requests were answered with 500, instead of being asked to come again.
+        broken: what was said in refusals; who can't be served is asked to come again.
+        dead: messages that were given up (死信), and why.
         ledger: whether balances are what transfers come to, and add up to zero.
+        unreconciled: what `linli events reconcile` found; empty when that was nothing.
     """
 
     acknowledged: int
     events: int
+    least: int
     effects: int
     lost: list[str]
     doubled: list[str]
-    broken: int
+    broken: list[str]
+    dead: list[str]
     ledger: bool
+    unreconciled: str = ""
 
 
-async def verdict(stack: Stack, work: Work) -> Verdict:
-    """Wait until effects have come, and compare."""
+async def verdict(stack: Stack, work: Work, least: int) -> Verdict:
+    """Wait until effects have come and nothing is on its way any more, and compare.
+
+    Args:
+        stack: that was broken.
+        work: what was done.
+        least: how many events have to go out.
+    """
     deadline = time.monotonic() + _WITHIN
-    while True:
-        found = await _compare(stack, work)
-        if not found.lost or time.monotonic() > deadline:
-            return found
+    while (await _compare(stack, work, least)).lost and time.monotonic() < deadline:
         await asyncio.sleep(0.5)
+    # It waits for what is delivered again, which might be done again: so all is compared once more after it.
+    done = await asyncio.to_thread(stack.linli, "events", "reconcile", "--since", "1d", check=False)
+    found = await _compare(stack, work, least)
+    return replace(found, unreconciled=f"{done.stdout}\n{done.stderr}" if done.returncode else "")
 
 
-async def _compare(stack: Stack, work: Work) -> Verdict:
+async def _compare(stack: Stack, work: Work, least: int) -> Verdict:
     async with stack.database("tickets") as database:
         tickets = await database.fetch(_TICKETS)
     steps: Effects = Counter((row["title"], move) for row in tickets for move in row["moves"])
@@ -77,7 +94,15 @@ async def _compare(stack: Stack, work: Work) -> Verdict:
     doubled = [" ".join(step) for step, times in steps.items() if times > 1]
     doubled += [" ".join(effect) for effect in found - wanted]
     return Verdict(
-        len(acknowledged), await _events(stack), found.total(), sorted(lost), sorted(doubled), work.broken, ledger
+        acknowledged=len(acknowledged),
+        events=sum([row[0] for row in await _everywhere(stack, _EVENTS)]),
+        least=least,
+        effects=found.total(),
+        lost=sorted(lost),
+        doubled=sorted(doubled),
+        broken=work.broken,
+        dead=[" ".join(row) for row in await _everywhere(stack, _DEAD)],
+        ledger=ledger,
     )
 
 
@@ -93,11 +118,9 @@ def _of(move: str, ticket: object, reporter: object, assignee: object, resolver:
     return Counter((str(ticket), kind, str(person)) for kind, person in told[move])
 
 
-async def _events(stack: Stack) -> int:
-    found = 0
+async def _everywhere(stack: Stack, query: str) -> list[asyncpg.Record]:
+    found = []
     for service in SERVICES:
         async with stack.database(service) as database:
-            found += await database.fetchval(
-                "SELECT count(*) FROM event_log WHERE headers ->> 'ce-type' !~ 'directory'"
-            )
+            found += await database.fetch(query)
     return found

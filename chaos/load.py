@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -31,19 +30,28 @@ class Work:
     Attributes:
         acknowledged: steps of each ticket by its title, as they were answered.
         troubles: how often a request was given up, by what was said.
-        broken: how often it was one that was answered as a mistake of the platform's own, and not put off.
+        broken: what was said in refusals that the platform is to blame for.
         begun: how many tickets were reported, or tried to.
     """
 
     acknowledged: dict[str, list[str]] = field(default_factory=dict)
     troubles: Counter[str] = field(default_factory=Counter)
-    broken: int = 0
+    broken: list[str] = field(default_factory=list)
     begun: int = 0
 
     @property
     def steps(self) -> int:
         """How many steps were acknowledged."""
         return sum(map(len, self.acknowledged.values()))
+
+    def refused(self, problem: ApiProblem) -> None:
+        """Note who is to blame for a refusal: nobody does anything wrong here, so whoever is not put off is wronged.
+
+        That holds for what is tried again, too: a step that was done has its first answer again. Signing in alone has
+        not: a person's token is exchanged once, and refused when the answer was lost.
+        """
+        if not problem.put_off and problem.body.get("error") != "invalid_grant":
+            self.broken.append(problem.english)
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,8 @@ async def load(  # noqa: PLR0913 a load is these
             await live(api, people, title, steps.append)
         except Trouble as trouble:
             work.troubles[trouble.english] += 1
-            work.broken += isinstance(trouble, ApiProblem) and trouble.status == HTTPStatus.INTERNAL_SERVER_ERROR
+            if isinstance(trouble, ApiProblem):
+                work.refused(trouble)
         finally:
             slots.release()
 

@@ -12,10 +12,10 @@ from uuid import uuid4
 import httpx
 import nats
 
-from chaos.load import People, live
+from chaos.load import People, Work, live
 from chaos.stack import Stack
 from linli.driver import LOST
-from linli_cli.api import Api, Login
+from linli_cli.api import Api, ApiProblem, Login
 from linli_cli.console import Trouble
 from linli_cli.home import APPS, SERVICES
 from linli_cli.stack import streams
@@ -52,6 +52,10 @@ class Recovery:
 class _Eager(Api):
     """Asks again at once, however it failed: what is measured is the platform's time, not the client's pauses."""
 
+    def __init__(self, url: str, work: Work, login: Login | None = None, *, client: httpx.AsyncClient) -> None:
+        super().__init__(url, login, client=client)
+        self._work = work
+
     async def request(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 httpx's own
         assert self._login
         while True:
@@ -59,15 +63,18 @@ class _Eager(Api):
                 headers = {**options.pop("headers", {}), "Authorization": f"Bearer {await self._login()}"}
                 options["headers"] = headers
                 response = await self._client.request(method, path, **options)
+            except ApiProblem as problem:
+                self._work.refused(problem)
             except (httpx.TransportError, Trouble):
                 pass
             else:
                 if response.is_success:
                     return response
+                self._work.refused(ApiProblem(response))
             await asyncio.sleep(_EVERY)
 
     def by(self, login: Login) -> Api:
-        return _Eager(self._url, login, client=self._client)
+        return _Eager(self._url, self._work, login, client=self._client)
 
 
 class Probe:
@@ -76,13 +83,15 @@ class Probe:
     Args:
         stack: that was broken.
         people: in whose names requests are sent.
+        work: notes refusals.
         ended: when the fault was over, by the monotonic clock.
         at: the same, by the calendar.
     """
 
-    def __init__(self, stack: Stack, people: People, ended: float, at: datetime) -> None:
+    def __init__(self, stack: Stack, people: People, work: Work, ended: float, at: datetime) -> None:
         self._stack = stack
         self._people = people
+        self._work = work
         self._ended = ended
         self._at = at
 
@@ -108,7 +117,7 @@ class Probe:
     async def _ticket(self) -> None:
         url = self._stack.home.url
         async with httpx.AsyncClient(base_url=url, timeout=_PATIENCE, trust_env=False) as client:
-            api = _Eager(url, client=client)
+            api = _Eager(url, self._work, client=client)
             ticket = await live(api, self._people, f"probe {uuid4()}", lambda _: None)
             manager = api.by(self._people.manager)
             told: set[str] = set()

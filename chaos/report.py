@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from chaos.checks import Verdict
@@ -31,7 +32,21 @@ class Case:
         return self.recovery.seconds is not None and self.recovery.seconds < BAR
 
 
-def show(cases: Sequence[Case], verdict: Verdict, left_out: Sequence[str], *, reconciled: bool) -> None:
+def promises(verdict: Verdict) -> dict[str, bool]:
+    """Say of each promise what was found, and whether it was kept."""
+    found = f"{verdict.acknowledged:,} steps acknowledged, {verdict.events:,} events, {verdict.effects:,} effects"
+    return {
+        f"{found}; at least {verdict.least:,} events 事件数": verdict.events >= verdict.least,
+        f"{len(verdict.lost)} lost 丢失": not verdict.lost,
+        f"{len(verdict.doubled)} doubled 重复": not verdict.doubled,
+        f"{len(verdict.broken)} wrongly refused 错误拒绝": not verdict.broken,
+        f"{len(verdict.dead)} dead letters 死信": not verdict.dead,
+        "the ledger adds up 账目平衡": verdict.ledger,
+        "reconciliation finds nothing 对账一致": not verdict.unreconciled,
+    }
+
+
+def show(cases: Sequence[Case], verdict: Verdict, left_out: Sequence[str]) -> None:
     """Print a table, and the verdict."""
     screen = Console(width=110)
     table = Table("fault 故障", "part 部件", "answers 应答", "ticket 工单", "backlog 积压", "recovery 恢复", "")
@@ -43,21 +58,16 @@ def show(cases: Sequence[Case], verdict: Verdict, left_out: Sequence[str], *, re
     screen.print(table)
     for reason in left_out:
         screen.print(f"[yellow]![/] left out 未测: {reason}")
-    said = {
-        f"{verdict.acknowledged:,} steps acknowledged, {verdict.events:,} events, {verdict.effects:,} effects": True,
-        f"{len(verdict.lost)} lost 丢失": not verdict.lost,
-        f"{len(verdict.doubled)} doubled 重复": not verdict.doubled,
-        f"{verdict.broken} broken answers 内部错误": not verdict.broken,
-        "the ledger adds up 账目平衡": verdict.ledger,
-        "reconciliation finds nothing 对账一致": reconciled,
-    }
-    for words, well in said.items():
+    for words, well in promises(verdict).items():
         screen.print(f"{'[green]✓[/]' if well else '[red]✗[/]'} {words}")
-    for one in (*verdict.lost[:10], *verdict.doubled[:10]):
-        screen.print(f"  [red]{one}[/]")
+    for some in (verdict.lost, verdict.doubled, verdict.broken, verdict.dead):
+        for one in some[:10]:
+            screen.print(f"  [red]{escape(one)}[/]")
+    if verdict.unreconciled:
+        screen.print(verdict.unreconciled, markup=False)
 
 
-def write(cases: Sequence[Case], verdict: Verdict, left_out: Sequence[str], *, reconciled: bool) -> None:
+def write(cases: Sequence[Case], verdict: Verdict, left_out: Sequence[str]) -> None:
     """Write `results.json` and `results.svg`."""
     found = {
         "acknowledged": verdict.acknowledged,
@@ -65,9 +75,10 @@ def write(cases: Sequence[Case], verdict: Verdict, left_out: Sequence[str], *, r
         "effects": verdict.effects,
         "lost": len(verdict.lost),
         "doubled": len(verdict.doubled),
-        "broken": verdict.broken,
+        "broken": len(verdict.broken),
+        "dead": len(verdict.dead),
         "ledger": verdict.ledger,
-        "reconciled": reconciled,
+        "reconciled": not verdict.unreconciled,
         "load_average": round(os.getloadavg()[1], 1),
         "left_out": list(left_out),
         "faults": [

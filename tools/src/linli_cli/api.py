@@ -27,7 +27,13 @@ _LOST = {502, 504}
 
 
 class ApiProblem(Trouble):
-    """The platform refused a request; the facts are in its problem details (RFC 9457)."""
+    """The platform refused a request; the facts are in its problem details (RFC 9457).
+
+    Attributes:
+        status: of the answer.
+        put_off: whether the same request may do better in a moment.
+        body: the details; empty when the answer has none.
+    """
 
     def __init__(self, response: httpx.Response) -> None:
         try:
@@ -35,6 +41,7 @@ class ApiProblem(Trouble):
         except ValueError:
             found = {}
         self.status = response.status_code
+        self.put_off = _put_off(response)
         self.body: dict[str, Any] = found if isinstance(found, dict) else {}
         title = self.body.get("title", response.reason_phrase)
         fields = [f"{one.get('pointer', '')}: {one.get('detail', '')}" for one in self.body.get("errors", ())]
