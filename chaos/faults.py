@@ -1,7 +1,6 @@
 """What befalls the parts, one after the other."""
 
 import asyncio
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +16,7 @@ from linli_cli.home import CONSOLE, SERVICES
 
 _LASTS = 4.0
 _STORES = ("postgres", "nats")
+_SOME = bytes(2**20)
 _PARTS = (*SERVICES, *_STORES, "gateway")
 
 
@@ -92,9 +92,10 @@ def _send(processes: list[psutil.Process], what: signal.Signals) -> None:
 async def _fill(stack: Stack, part: str) -> None:
     """Take the whole disk for a while. Who then has given up is started anew, as runbook and liveness probe have it."""
     filler = stack.data(part) / "filler"
-    free = os.statvfs(filler.parent)
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize)
+    # Its owner writes meanwhile: how much there is room for shows only when there is none.
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(_SOME)
     await asyncio.sleep(_LASTS)
     filler.unlink()
     if part == "nats" and not await _well(stack):
