@@ -18,7 +18,7 @@ from linli.units import UnitCode, short
 from tickets.api.tickets import answer
 from tickets.models.moves import Level, Outcome
 from tickets.models.tickets import Source, Ticket, handler_of
-from tickets.operations import endings, folding, levels, offices, questions
+from tickets.operations import endings, folding, levels, offices, questions, withdrawals
 from tickets.operations import tickets as operations
 from tickets.operations.rules import hold_rules
 from tickets.schemas.tickets import (
@@ -263,7 +263,7 @@ async def withdraw_ticket(
 ) -> TicketOut:
     """Take one's report back (撤回), before it is resolved."""
     ticket = await _held(session, caller, ticket_id, match)
-    await endings.withdraw_ticket(session, caller, ticket, body.note)
+    await withdrawals.withdraw_ticket(session, caller, ticket, body.note)
     return answer(ticket, response)
 
 

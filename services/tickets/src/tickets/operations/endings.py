@@ -1,32 +1,28 @@
-"""Use cases of how a ticket ends (反馈): resolved, confirmed by its reporter, rated, taken up again, or withdrawn."""
+"""Use cases of how a ticket ends (反馈): resolved, confirmed by its reporter, rated, or taken up again."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import exists, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from linli import timers, units
+from linli import timers
 from linli.db import NOBODY
 from linli.events.tickets import (
-    FOLLOWERS,
     TicketClosed,
     TicketRated,
     TicketReopened,
     TicketResolved,
     TicketUnfolded,
-    TicketWithdrawn,
 )
-from linli.models import uuid7
 from linli.outbox import publish
 from linli.security import Principal
 from tickets.models.moves import MOVES, TAKEN_UP, Clock, Move, Outcome, State
-from tickets.models.tickets import Entry, Follower, Ticket
-from tickets.operations.levels import move_house, raise_ticket
+from tickets.models.tickets import Entry, Ticket
+from tickets.operations.followers import followers_of
+from tickets.operations.levels import raise_ticket
 from tickets.operations.offices import note_departure, supervisors_above, supervisors_of
 from tickets.operations.rules import rules_of
 from tickets.operations.tickets import LATE, enter, entries_of, find_ticket
@@ -69,7 +65,7 @@ async def _resolved(session: AsyncSession, ticket: Ticket, move: Move, actor: UU
             reporter=ticket.reporter,
             assignee=ticket.assignee,
             resolved_by=cast("UUID", ticket.resolved_by),
-            followers=await _followers_of(session, ticket),
+            followers=await followers_of(session, ticket),
             confirm_by=due,
             parent=ticket.parent,
         ),
@@ -118,7 +114,7 @@ async def _close(
             closed_by=actor,
             outcome=outcome.value,
             confirmed=ticket.confirmed,
-            followers=await _followers_of(session, ticket),
+            followers=await followers_of(session, ticket),
             parent=ticket.parent,
         ),
     )
@@ -157,11 +153,11 @@ async def _reopened(
 ) -> None:
     ticket.stop([Clock.CONFIRM])
     event = partial(TicketReopened, reopened_by=actor, times=ticket.reopened)
-    await _resume(session, ticket, event, move=move, actor=actor, note=note, **facts)
+    await resume(session, ticket, event, move=move, actor=actor, note=note, **facts)
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=[Clock.CONFIRM])
 
 
-async def _resume(  # noqa: PLR0913 these facts are told
+async def resume(  # noqa: PLR0913 these facts are told
     session: AsyncSession,
     ticket: Ticket,
     event: "partial[TicketReopened] | partial[TicketUnfolded]",
@@ -189,7 +185,7 @@ async def _resume(  # noqa: PLR0913 these facts are told
             assignee=ticket.assignee,
             handler=ticket.handler,
             supervisors=await supervisors_of(session, ticket),
-            followers=await _followers_of(session, ticket),
+            followers=await followers_of(session, ticket),
         ),
     )
 
@@ -232,79 +228,3 @@ async def _taken_up(session: AsyncSession, ticket: Ticket) -> int:
     """Count how often a poor rating took a ticket up again; `reopened` counts what people did, too."""
     entries = entries_of(ticket).where(Entry.move == Move.POORLY_RATED.value)
     return len((await session.scalars(entries.limit(TAKEN_UP))).all())
-
-
-async def withdraw_ticket(session: AsyncSession, caller: Principal, ticket: Ticket, note: str | None) -> None:
-    """Take a report back (撤回): its reporter, before it is resolved; for who else reported the same it goes on.
-
-    Raises:
-        NotYours: 403.
-        IllegalMove: 409.
-    """
-    ticket.close(Move.WITHDRAW, caller, Outcome.WITHDRAWN)
-    ticket.stop(Clock)
-    same = await _reports_of_the_same(session, ticket)
-    first = next((one.folded for one in same if one.follower != ticket.reporter), None)
-    facts = {"unfolded": str(first)} if first else {}
-    await enter(session, ticket, Move.WITHDRAW, caller.id, note, **facts)
-    await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
-    await publish(
-        session,
-        TicketWithdrawn(
-            ticket=ticket.id,
-            unit=ticket.unit,
-            sequence=ticket.version,
-            reporter=ticket.reporter,
-            assignee=ticket.assignee,
-        ),
-    )
-    await call_off(session, ticket)
-    await end_part(session, ticket)
-    if first:
-        await _unfold(session, ticket, first, [one for one in same if one.folded != first])
-
-
-async def _reports_of_the_same(session: AsyncSession, ticket: Ticket) -> Sequence[Follower]:
-    """List what was folded into a ticket and still is, the first first: what was taken up since may have ended."""
-    if not ticket.followers:
-        return ()
-    folded = exists().where(
-        Ticket.district == Follower.district, Ticket.id == Follower.folded, Ticket.folded_into.is_not(None)
-    )
-    found = select(Follower).where(Follower.district == ticket.district, Follower.ticket_id == ticket.id, folded)
-    async with widened(session):  # whoever sees the ticket need not see those
-        return (await session.scalars(found.order_by(Follower.id).limit(FOLLOWERS))).all()
-
-
-async def _unfold(session: AsyncSession, withdrawn: Ticket, first: UUID, others: Sequence[Follower]) -> None:
-    """Take up the first report of the same again (恢复办理), which the others follow from now on.
-
-    So each report stays its reporter's own: nobody is shown what another has said.
-    """
-    async with widened(session):  # it is not the caller's, and may lie elsewhere in the district
-        ticket = await find_ticket(session, first, to_change=True)
-        whose = {"district": ticket.district, "unit": ticket.unit, "ticket_id": ticket.id, "reporter": ticket.reporter}
-        rows = [{**whose, "id": uuid7(), "follower": one.follower, "folded": one.folded} for one in others]
-        if rows:  # Some followed it before it was folded itself.
-            await session.execute(insert(Follower).values(rows).on_conflict_do_nothing())
-            theirs = update(Ticket).where(
-                Ticket.district == ticket.district,
-                Ticket.id.in_([one.folded for one in others]),
-                Ticket.folded_into == withdrawn.id,  # Others were folded into one of these before.
-            )
-            await session.execute(theirs.values(folded_into=ticket.id))
-        before = ticket.unit
-        ticket.unfold(withdrawn)
-        ticket.followers = len(others)
-        facts: dict[str, Any] = {"assignee": str(ticket.assignee)} if ticket.assignee else {}
-        if moves := ticket.unit != before:
-            facts |= {"from": units.short(before), "to": units.short(ticket.unit)}
-        event = partial(TicketUnfolded, withdrawn=withdrawn.id)
-        await _resume(session, ticket, event, move=Move.UNFOLD, withdrawn=str(withdrawn.id), **facts)
-        if moves:
-            await move_house(session, ticket)
-        await note_departure(session, ticket)
-
-
-async def _followers_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
-    return tuple(sorted({one.follower for one in await _reports_of_the_same(session, ticket)}))
