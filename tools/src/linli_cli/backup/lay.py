@@ -35,14 +35,18 @@ class Point:
     at: datetime | None = None
     alone: bool = False
 
-    def settings(self) -> list[str]:
-        """Give the server's settings; all of the log lies in its folder, so there is nothing to fetch."""
+    def settings(self, line: int) -> list[str]:
+        """Give the server's settings; all of the log lies in its folder, so there is nothing to fetch.
+
+        Args:
+            line: the timeline to follow: by itself PostgreSQL takes the newest that it finds, be it a copy's.
+        """
         lines = ["restore_command = 'false'", "recovery_target_action = 'promote'"]
         if self.at:
             lines.append(f"recovery_target_time = '{self.at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00'")
         elif self.alone:
-            lines += ["recovery_target = 'immediate'", "recovery_target_timeline = 'current'"]
-        return lines
+            lines.append("recovery_target = 'immediate'")
+        return [*lines, f"recovery_target_timeline = '{line}'"]
 
 
 def lay(backup: Backup, server: str, point: Point, write: Callable[[Iterable[Member]], None]) -> None:
@@ -66,7 +70,8 @@ def lay(backup: Backup, server: str, point: Point, write: Callable[[Iterable[Mem
 
 
 def _members(dump: BinaryIO, point: Point, backup: Backup, server: Server) -> Iterator[Member]:
-    log = _log(backup.place, server, alone=point.alone)
+    line = server.timeline if point.alone else wal.lines(backup.place, server, point.at)[-1]
+    log = _log(backup.place, server, point)
     settings = b""
     for member, file in base.members(dump):
         if member.name == _SETTINGS and file:
@@ -74,7 +79,7 @@ def _members(dump: BinaryIO, point: Point, backup: Backup, server: Server) -> It
         else:
             yield member, file
     lines = [line for line in settings.decode().splitlines() if not line.startswith(_RECOVERY)]
-    yield _new(_SETTINGS, "\n".join([*lines, *point.settings(), ""]).encode())
+    yield _new(_SETTINGS, "\n".join([*lines, *point.settings(line), ""]).encode())
     yield _new("recovery.signal", b"")
     for name in log:
         # The last piece that the backup has is there once more, and goes on.
@@ -82,18 +87,19 @@ def _members(dump: BinaryIO, point: Point, backup: Backup, server: Server) -> It
         yield _new(f"pg_wal/{name.removesuffix(segments.PARTIAL)}", content)
 
 
-def _log(place: Place, server: Server, *, alone: bool) -> list[str]:
+def _log(place: Place, server: Server, point: Point) -> list[str]:
     names = wal.names(place, server.system)
+    # Those of copies, too: a new timeline must not be one that is there already.
     histories = [name for name in names if name.endswith(segments.HISTORY)]
-    if alone:
-        return histories  # a new timeline must not be one that is there already
-    if gap := wal.gap(place, server):
+    if point.alone:
+        return histories
+    if gap := wal.gap(place, server, point.at):
         raise Trouble(
             f"Of the log {len(gap)} pieces are missing, from {gap[0]} on; a later backup does without them.",
             f"日志缺失 {len(gap)} 段（自 {gap[0]} 起），请改用更晚的备份。",
             hint="linli backup list --to PLACE",
         )
-    return [*histories, *wal.later(place, server)]
+    return [*histories, *wal.later(place, server, point.at)]
 
 
 def _new(name: str, content: bytes) -> Member:

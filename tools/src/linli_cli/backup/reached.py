@@ -16,18 +16,43 @@ from linli_cli.console import Trouble
 WHERE: Final = "wal"
 _FRESH: Final = timedelta(minutes=5)
 _WHO: Final = "SELECT system_identifier::text, pg_walfile_name(pg_current_wal_flush_lsn()) FROM pg_control_system()"
+_ORIGIN: Final = "SELECT modification, pg_read_file($1, true) FROM pg_stat_file($1, true)"
 
 
-class Reached(BaseModel):
-    """How far a server's log is kept.
+class Span(BaseModel):
+    """The time of one timeline.
 
     Attributes:
         until: all that was committed before is kept.
-        timeline: on which it goes on; 0 when a version wrote this that did not say.
+        since: when it began; None for the first, and when a version wrote this that did not say.
     """
 
     until: datetime
+    since: datetime | None = None
+
+
+class Reached(Span):
+    """How far a server's log is kept.
+
+    Attributes:
+        timeline: on which it goes on; 0 when a version wrote this that did not say.
+        before: the timelines that it came from, with the time of each where that is known; None for the first, and
+            when a version wrote this that did not say.
+    """
+
     timeline: int = 0
+    before: dict[int, Span | None] | None = None
+
+    def has(self, timeline: int) -> bool:
+        """Tell whether what is on a timeline is part of this log, and no copy's."""
+        if self.before is None:
+            return self.timeline == 0 or timeline <= self.timeline
+        return timeline == self.timeline or timeline in self.before
+
+    @property
+    def spans(self) -> dict[int, Span | None]:
+        """The time of this timeline, and of those that it came from."""
+        return {**(self.before or {}), self.timeline: Span(until=self.until, since=self.since)}
 
 
 def _path(system: str) -> str:
@@ -38,6 +63,14 @@ async def who(connection: asyncpg.Connection) -> tuple[str, int]:
     """Ask a server for its number, and for the timeline that it is on."""
     system, piece = await connection.fetchrow(_WHO)
     return system, segments.timeline(piece)
+
+
+async def origin(
+    connection: asyncpg.Connection, timeline: int
+) -> tuple[datetime | None, dict[int, Span | None] | None]:
+    """Ask a server when its timeline began, and which ones it came from; of the first it knows neither."""
+    since, history = await connection.fetchrow(_ORIGIN, f"pg_wal/{timeline:08X}{segments.HISTORY}")
+    return since, None if history is None else dict.fromkeys(segments.ancestors(history))
 
 
 def read(place: Place, system: str) -> Reached | None:
@@ -58,16 +91,30 @@ def write(place: Place, system: str, reached: Reached) -> None:
     place.write(_path(system), reached.model_dump_json().encode())
 
 
+def go_on(place: Place, system: str, now: Reached) -> None:
+    """Say how far a server's log is kept, and of the timelines before what was said until then.
+
+    Args:
+        place: of backups.
+        system: the server's number.
+        now: with the timelines before, whatever is known of them.
+    """
+    found = read(place, system)
+    if found and now.before is not None:
+        now = now.model_copy(update={"before": {line: found.spans.get(line) for line in now.before}})
+    write(place, system, now)
+
+
 def until(place: Place, system: str, timeline: int) -> datetime | None:
     """Tell until when what is on a timeline can be followed; None when no log of it or of a later one is kept."""
     found = read(place, system)
-    return None if found is None or 0 < found.timeline < timeline else found.until
+    return found.until if found and found.has(timeline) else None
 
 
 def passed(place: Place, system: str, timeline: int, since: datetime) -> bool:
     """Tell whether what is on a timeline is a copy's: the server that it was made of has kept its log since then."""
     found = read(place, system)
-    return found is not None and 0 < found.timeline < timeline and found.until > since
+    return found is not None and not found.has(timeline) and found.until > since
 
 
 def require_alone(place: Place, system: str, timeline: int) -> Reached | None:

@@ -50,6 +50,12 @@ def between(line: int, start: str, end: str) -> Iterator[str]:
         yield name_of(line, place)
 
 
+def ancestors(history: str) -> list[int]:
+    """Read from a timeline's history which ones it came from."""
+    lines = (line.strip() for line in history.splitlines())
+    return [int(line.split()[0]) for line in lines if line and not line.startswith("#")]
+
+
 def missing(first: str, names: Collection[str]) -> list[str]:
     """Name the pieces that should be there and are not, from the first to the last of the newest timeline.
 

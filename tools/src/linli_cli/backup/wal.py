@@ -25,7 +25,7 @@ from linli_cli.archive.tape import damaged
 from linli_cli.backup import base, reached, segments
 from linli_cli.backup.contents import Server
 from linli_cli.backup.new_files import NewFiles
-from linli_cli.backup.reached import Reached
+from linli_cli.backup.reached import Reached, Span
 from linli_cli.backup.take import Source
 from linli_cli.console import Trouble, err
 
@@ -53,21 +53,49 @@ def pieces(place: Place, system: str) -> list[str]:
     return [name for name in names(place, system) if not name.endswith(segments.HISTORY)]
 
 
-def later(place: Place, server: Server) -> list[str]:
-    """List the pieces from a backup's first on, in order; a partial one where there is no whole one.
+def lines(place: Place, server: Server, at: datetime | None = None) -> list[int]:
+    """List the timelines that lead from a backup on: its own, and those that the platform was restored to.
 
-    Those of a timeline before the backup's are of the server that it is a copy of.
+    Those of copies are none of them. Nor are, for a time until which one was kept, the timelines after it: the platform
+    was restored later, perhaps to how it had been before that time.
+
+    Raises:
+        Trouble: when the time is between two of them: what is on the later one is of after it.
     """
-    first, line = segments.number(server.pieces[0]), server.timeline
-    there = pieces(place, server.system)
-    found = [name for name in there if segments.number(name) >= first and segments.timeline(name) >= line]
+    found = reached.read(place, server.system)
+    if found is None or not found.has(server.timeline):
+        return [server.timeline]
+    newest = found.timeline or max(map(segments.timeline, pieces(place, server.system)), default=0)
+    there = [line for line in range(server.timeline, newest + 1) if found.has(line)] or [server.timeline]
+    if at is None:
+        return there
+    spans = found.spans
+    last = next((line for line in there if (span := spans.get(line)) and at <= span.until), there[-1])
+    if last != there[0] and (span := spans.get(last)) and span.since and at < span.since:
+        raise Trouble(
+            f"No log of {at:%F %T %Z} leads to what is kept now: the platform was restored after that time.",
+            f"{at:%F %T %Z} 的日志不在当前时间线上：平台在此之后曾被恢复。",
+            hint="Name a backup from shortly before, which is followed by itself: linli restore "
+            "PLACE/base/NAME.age --at ...  请指定该时刻之前不久的备份。",
+        )
+    return [line for line in there if line <= last]
+
+
+def later(place: Place, server: Server, at: datetime | None = None) -> list[str]:
+    """List the pieces from a backup's first on, in order; a partial one where there is no whole one."""
+    first, there = segments.number(server.pieces[0]), lines(place, server, at)
+    found = [
+        name
+        for name in pieces(place, server.system)
+        if segments.number(name) >= first and segments.timeline(name) in there
+    ]
     whole = {name for name in found if segments.is_piece(name)}
     return sorted(name for name in found if name in whole or name.removesuffix(segments.PARTIAL) not in whole)
 
 
-def gap(place: Place, server: Server) -> list[str]:
+def gap(place: Place, server: Server, at: datetime | None = None) -> list[str]:
     """Name the pieces that are missing, of those that follow a backup."""
-    found = [name.removesuffix(segments.PARTIAL) for name in later(place, server)]
+    found = [name.removesuffix(segments.PARTIAL) for name in later(place, server, at)]
     return segments.missing(server.pieces[0], [*server.pieces, *found])
 
 
@@ -100,6 +128,8 @@ class Receiver:
         self._process: subprocess.Popen[bytes] | None = None
         self._system = ""
         self._timeline = 0
+        self._since: datetime | None = None
+        self._before: dict[int, Span | None] | None = None
         self._there = False
         self._shipped: dict[str, str] = {}
         self._last = 0
@@ -125,7 +155,8 @@ class Receiver:
         if until:
             before = reached.read(self._place, self._system)
             asyncio.run(self._files.keep(before.until if before else until))
-            reached.write(self._place, self._system, Reached(until=until, timeline=self._timeline))
+            now = Reached(until=until, timeline=self._timeline, since=self._since, before=self._before)
+            reached.go_on(self._place, self._system, now)
             self._there = True
 
     def _keep(self) -> None:
@@ -183,6 +214,7 @@ class Receiver:
         """Have the server keep what was not fetched; tell whether that begins only now."""
         async with connected(self._source.url) as connection:
             self._system, self._timeline = await reached.who(connection)
+            self._since, self._before = await reached.origin(connection, self._timeline)
             self._require_place()
             query = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1"
             status = await connection.fetchval(query, SLOT)
