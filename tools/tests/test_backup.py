@@ -360,11 +360,26 @@ def test_old_backups_go_with_the_log_that_only_they_need(place: Place) -> None:
         place.write(wal.path("1", segments.name_of(1, number)), b"sealed")
     place.write(wal.path("1", "00000002.history"), b"sealed")
     place.write(wal.path("2", FIRST), b"another platform's")
-    assert [one.name for one in take.prune(place, 2)] == ["linli-0", "linli-1"]
+    assert [one.name for one in take.prune(place, 2, one)] == ["linli-0", "linli-1"]
     assert [one.name for one in contents.receipts(place)] == ["linli-2", "linli-3"]
     assert wal.pieces(place, "1") == [segments.name_of(1, number) for number in range(20, 40)]
     assert "00000002.history" in wal.names(place, "1")
     assert wal.pieces(place, "2") == [FIRST]
+
+
+def test_a_copys_backups_do_not_count_among_those_that_are_kept(place: Place) -> None:
+    noon = datetime.now(UTC) - timedelta(hours=9)
+    for number, line in enumerate((1, 2, 1, 2, 1, 2)):
+        one = receipt_of(f"linli-{number}", noon + timedelta(hours=number), segments.name_of(line, 10 * number))
+        contents.write(place, one)
+    kept_by_another(place, "1", 1, timedelta(0))
+    own = contents.own(place)
+    assert [one.name for one in own] == ["linli-0", "linli-2", "linli-4"]
+    with pytest.raises(Trouble, match="linli-5 is of a copy"):
+        take.prune(place, 1, one)
+    assert len(contents.receipts(place)) == 6
+    assert [one.name for one in take.prune(place, 2, own[-1])] == ["linli-0", "linli-1"]
+    assert contents.own(place) == own[1:]
 
 
 def test_the_newest_backup_from_before_the_time_is_chosen(tmp_path: Path) -> None:
@@ -492,7 +507,7 @@ def test_a_receipt_that_is_broken_is_named_and_passed_over(tmp_path: Path, capsy
         assert (done.exit_code, named in done.output) == (1, True), done.output
         assert command != ["list"] or "linli-1" in done.output
     with pytest.raises(Trouble, match=named):
-        take.prune(place, 1)
+        take.prune(place, 1, receipt)
     assert chosen(str(tmp_path), None)[1] == receipt
     assert named in capsys.readouterr().err
 

@@ -178,10 +178,10 @@ async def test_files_go_with_the_last_backup_that_needs_them(
     between = await tickets.add(b"between two backups")
     list(files.send(place, key[0], tickets.store, [Object(between, None)]))
     await tickets.remove(between)
-    await taken(tickets, place, key[0], "linli-2", datetime.now(UTC) + timedelta(hours=1))
-    assert take.prune(place, 2) == []
+    newest = await taken(tickets, place, key[0], "linli-2", datetime.now(UTC) + timedelta(hours=1))
+    assert take.prune(place, 2, newest) == []
     assert len(kept(place)) == 3, "a time between the two may be restored"
-    assert [one.name for one in take.prune(place, 1)] == ["linli-1"]
+    assert [one.name for one in take.prune(place, 1, newest)] == ["linli-1"]
     assert kept(place) == kept(place, always)
     [receipt] = contents.receipts(place)
     assert files.check(place, receipt, key[1]) == []

@@ -56,7 +56,7 @@ def backup(  # noqa: PLR0913 one option each
         raise Trouble(
             f"The database says: {error}", "数据库出错，见上。", hint="Run it again.  请重新执行。"
         ) from error
-    for old in take.prune(place, keep) if keep else ():
+    for old in take.prune(place, keep, receipt) if keep else ():
         err.print(f"  {old.name} deleted 已删除", soft_wrap=True)
     kept = receipt.files
     if kept:

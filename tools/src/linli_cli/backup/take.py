@@ -185,21 +185,34 @@ def compare(place: Place, receipt: Receipt) -> None:
         )
 
 
-def prune(place: Place, keep: int) -> list[Receipt]:
-    """Delete all but the newest backups, and what of the log and of files only the others needed.
+def prune(place: Place, keep: int, newest: Receipt) -> list[Receipt]:
+    """Delete all backups from before the platform's newest, and what of the log and of files only they needed.
+
+    Args:
+        place: of backups.
+        keep: how many of the platform's; those of a copy count for none.
+        newest: the one that was taken just now.
 
     Returns:
         The backups that were deleted.
 
     Raises:
-        Trouble: when a receipt is broken: nobody knows what that backup needs.
+        Trouble: when a receipt is broken: nobody knows what that backup needs; or the newest is a copy's.
     """
     from linli_cli.backup import segments, wal  # noqa: PLC0415 only when asked for
 
     if trouble := contents.unreadable(place):
         raise trouble
+    own = contents.own(place)
+    if newest not in own:
+        raise Trouble(
+            f"{newest.name} is of a copy of the platform whose log is kept there: no older backup is deleted.",
+            f"{newest.name} 是平台副本的备份，未删除任何旧备份。",
+            hint="A drill's backups go elsewhere: another LINLI_BACKUP_TO.  演练请使用其他备份位置。",
+        )
+    since = own[-keep:][0].finished_at
     there = contents.receipts(place)
-    old, kept = there[:-keep], there[-keep:]
+    old, kept = [one for one in there if one.finished_at < since], [one for one in there if one.finished_at >= since]
     for receipt in old:
         contents.delete(place, receipt)
     for system in {server.system for receipt in kept for server in receipt.servers.values()}:
