@@ -446,6 +446,18 @@ def test_a_write_that_was_killed_is_swept_away_after_a_day(place: Place, tmp_pat
     assert place.names() == ["base/whole"]
 
 
+def test_what_a_backup_that_was_killed_has_left_is_swept_away_among_files_too(tmp_path: Path) -> None:
+    place = Place(str(tmp_path))
+    for name in ("base/linli-0.age", "files/310104/0a/photo.12345678.age"):
+        place.write(name, b"1")
+        draft = tmp_path / f"{name}#0"
+        draft.write_bytes(b"half")
+        os.utime(draft, (0, 0))
+    contents.sweep(place)
+    assert list(tmp_path.rglob("*#0")) == []
+    assert len(place.names()) == 2
+
+
 def test_a_disk_that_is_full_ends_a_restore_in_both_languages(
     home: Home, stores: Stores, tmp_path: Path, key: tuple[Lock, Key]
 ) -> None:

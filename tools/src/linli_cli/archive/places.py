@@ -167,7 +167,7 @@ class Place:
             prefix: whole parts of a path.
         """
         with self._reached():
-            for draft in (self._folder / prefix).glob(f"*{_DRAFT}") if self._folder else ():
+            for draft in (self._folder / prefix).rglob(f"*{_DRAFT}") if self._folder else ():
                 with suppress(FileNotFoundError):  # another's, which has just ended
                     if time.time() - draft.stat().st_mtime > _ABANDONED:
                         draft.unlink()

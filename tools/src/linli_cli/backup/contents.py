@@ -17,6 +17,7 @@ PRIMARY: Final = "primary"
 ARCHIVE: Final = ".age"
 RECEIPT: Final = ".json"
 _LIST: Final = ".files.gz"
+FILES: Final = "files"
 _BASES: Final = "base"
 
 
@@ -131,7 +132,8 @@ def _parsed(content: bytes) -> Receipt | None:
 
 def sweep(place: Place) -> None:
     """Delete what backups that were killed have left."""
-    place.sweep(_BASES)
+    for where in (_BASES, FILES):
+        place.sweep(where)
 
 
 def write(place: Place, receipt: Receipt) -> None:

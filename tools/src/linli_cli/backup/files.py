@@ -26,7 +26,6 @@ from linli_cli.backup import contents
 from linli_cli.backup.contents import Files, Receipt
 from linli_cli.console import Trouble, err
 
-_WHERE: Final = "files"
 _SEALED: Final = ".age"
 _KEPT: Final = re.compile(r"(.+)\.([0-9a-f]{8})\.([0-9a-f]{64})")
 
@@ -50,7 +49,7 @@ class Kept(NamedTuple):
     @property
     def path(self) -> str:
         """Where it lies."""
-        return f"{_WHERE}/{self}{_SEALED}"
+        return f"{contents.FILES}/{self}{_SEALED}"
 
     def is_well(self, sealed: bytes) -> bool:
         """Tell whether this is what was written there."""
@@ -63,8 +62,8 @@ def _parsed(text: str) -> Kept | None:
 
 
 def _kept(place: Place, folder: str = "") -> Iterator[tuple[Kept, Found]]:
-    for found in place.listing(f"{_WHERE}/{folder}".rstrip("/")):
-        if kept := _parsed(found.name.removeprefix(f"{_WHERE}/").removesuffix(_SEALED)):
+    for found in place.listing(f"{contents.FILES}/{folder}".rstrip("/")):
+        if kept := _parsed(found.name.removeprefix(f"{contents.FILES}/").removesuffix(_SEALED)):
             yield kept, found
 
 
