@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import io
 import itertools
@@ -318,6 +319,50 @@ async def test_the_log_waits_here_while_the_place_is_not_mounted(
             await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
     there = wal.pieces(place, system)
     assert segments.missing(min(there), there) == []
+
+
+async def test_no_more_waits_here_than_fits_while_the_place_can_not_be_written(
+    stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wal, "_SPOOL_LIMIT", 3 * segments.SIZE)
+    [source] = take.sources(stores)
+    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+
+    def refuse(*_: object) -> None:
+        raise Trouble("No space left on device", "磁盘已满")
+
+    async with connected(source.url) as connection:
+        system, _ = await reached.who(connection)
+        try:
+            await _rounds(receiver, lambda: until(place, system) is not None)
+            before = len(wal.pieces(place, system))
+            with monkeypatch.context() as patched:
+                patched.setattr(place, "write", refuse)
+                sizes = []
+                for _ in range(10):
+                    await connection.execute("SELECT pg_logical_emit_message(false, 'test', 'x')")
+                    await connection.execute("SELECT pg_switch_wal()")
+                    with pytest.raises(Trouble, match="No space left"):
+                        await asyncio.to_thread(receiver.round)
+                    await asyncio.sleep(0.3)
+                    files = (tmp_path / "spool").rglob("*")
+                    sizes.append(sum(file.stat().st_size for file in files if file.is_file()))
+                again = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+                with pytest.raises(Trouble, match="No space left"):
+                    await asyncio.to_thread(again.round)
+                assert again._process is None, "nor does one that starts now begin to fetch"
+            assert 3 * segments.SIZE < max(sizes) < 7 * segments.SIZE
+            await _rounds_as_well_as_may_be(receiver, lambda: len(wal.pieces(place, system)) > before + 9)
+        finally:
+            await asyncio.to_thread(receiver.finish)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+
+
+async def _rounds_as_well_as_may_be(receiver: wal.Receiver, enough: Callable[[], bool]) -> None:
+    while not enough():
+        await asyncio.sleep(0.1)
+        with contextlib.suppress(Trouble):
+            await asyncio.to_thread(receiver.round)
 
 
 def test_whatever_fails_is_tried_again() -> None:

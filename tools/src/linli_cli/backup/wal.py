@@ -145,10 +145,10 @@ class Receiver:
         Raises:
             Trouble: when the server or the place can't be reached: fetching goes on, and so must this.
         """
-        if self._process is None or self._process.poll() is not None:
-            self._begin()
         until: datetime | None = None
         try:
+            if self._process is None or self._process.poll() is not None:
+                self._begin()
             until = asyncio.run(self._fetched())
         finally:  # what was fetched from a server that is gone is worth all the more
             self._keep()
@@ -160,12 +160,17 @@ class Receiver:
             self._there = True
 
     def _keep(self) -> None:
+        if not self._system:
+            return
         try:
             self._ship()
         except Trouble:
-            if sum(file.stat().st_size for file in self._spool.iterdir()) > _SPOOL_LIMIT:
+            if self._is_full():
                 self.end()  # the server keeps the rest, as far as it may
             raise
+
+    def _is_full(self) -> bool:
+        return sum(file.stat().st_size for file in self._spool.glob("*")) > _SPOOL_LIMIT
 
     def finish(self) -> None:
         """Stop fetching, and keep what came last."""
@@ -216,6 +221,11 @@ class Receiver:
             self._system, self._timeline = await reached.who(connection)
             self._since, self._before = await reached.origin(connection, self._timeline)
             self._require_place()
+            if self._is_full():
+                raise Trouble(
+                    f"{self._spool} is full: no more of the log is fetched until what waits there is kept.",
+                    f"暂存目录 {self._spool} 已满，归档后才会继续获取日志。",
+                )
             query = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1"
             status = await connection.fetchval(query, SLOT)
             if status == "lost":
@@ -249,7 +259,7 @@ class Receiver:
 
     def _ship(self) -> None:
         self._require_place()
-        for file in sorted(self._spool.iterdir()):
+        for file in sorted(self._spool.glob("*")):
             if not _NAME.fullmatch(file.name):
                 continue
             try:
