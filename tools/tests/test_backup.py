@@ -365,6 +365,30 @@ async def _rounds_as_well_as_may_be(receiver: wal.Receiver, enough: Callable[[],
             await asyncio.to_thread(receiver.round)
 
 
+async def test_only_one_fetches_a_servers_log_and_another_is_told(
+    stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path
+) -> None:
+    [source] = take.sources(stores)
+    other = Place(str(tmp_path / "other"), make=True)
+    first = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+    second = wal.Receiver(source, other, key[0], tmp_path / "spool2", stores.files)
+    async with connected(source.url) as connection:
+        system, _ = await reached.who(connection)
+        try:
+            await _rounds(first, lambda: until(place, system) is not None)
+            for _ in range(3):
+                with pytest.raises(Trouble, match="Somebody else fetches") as caught:
+                    await asyncio.to_thread(second.round)
+            assert "已有其他进程" in caught.value.chinese
+            assert until(other, system) is None
+            await asyncio.to_thread(first.finish)
+            await _rounds_as_well_as_may_be(second, lambda: until(other, system) is not None)
+        finally:
+            for one in (first, second):
+                await asyncio.to_thread(one.finish)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+
+
 def test_whatever_fails_is_tried_again() -> None:
     failures: list[Exception] = [
         Trouble("away", "中断"),

@@ -189,6 +189,7 @@ class Receiver:
         self._process = None
 
     def _begin(self) -> None:
+        self._mark = None
         new = asyncio.run(self._prepare())
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         if new:  # what the spool ends with is not where the server begins
@@ -226,8 +227,16 @@ class Receiver:
                     f"{self._spool} is full: no more of the log is fetched until what waits there is kept.",
                     f"暂存目录 {self._spool} 已满，归档后才会继续获取日志。",
                 )
-            query = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1"
-            status = await connection.fetchval(query, SLOT)
+            query = "SELECT wal_status, active, active_pid FROM pg_replication_slots WHERE slot_name = $1"
+            slot = await connection.fetchrow(query, SLOT)
+            if slot and slot["active"]:  # or the one that was here a moment ago: it is tried again
+                raise Trouble(
+                    f"Somebody else fetches the log of {self._source.name}, which only one can (process "
+                    f"{slot['active_pid']} of its server).",
+                    f"已有其他进程在获取 {self._source.name} 的日志，只能有一个（服务端进程 {slot['active_pid']}）。",
+                    hint="A second place gets a copy of the first one's files.  其他备份位置请复制首个位置的文件。",
+                )
+            status = slot and slot["wal_status"]
             if status == "lost":
                 await connection.execute("SELECT pg_drop_replication_slot($1)", SLOT)
             if status in {None, "lost"}:
