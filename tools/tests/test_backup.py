@@ -365,6 +365,36 @@ async def _rounds_as_well_as_may_be(receiver: wal.Receiver, enough: Callable[[],
             await asyncio.to_thread(receiver.round)
 
 
+async def test_the_log_is_kept_by_one_who_may_not_delete(
+    stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [source] = take.sources(stores)
+    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+
+    def refuse(_: str) -> None:
+        raise Trouble("AccessDenied", "无权删除")
+
+    monkeypatch.setattr(place, "delete", refuse)
+    async with connected(source.url) as connection:
+        system, timeline = await reached.who(connection)
+        try:
+            await _rounds(receiver, lambda: until(place, system) is not None)
+            for _ in range(2):
+                await connection.execute("SELECT pg_logical_emit_message(false, 'test', 'x')")
+                await connection.execute("SELECT pg_switch_wal()")
+            now = await connection.fetchval("SELECT clock_timestamp()")
+            await _rounds(receiver, lambda: (until(place, system) or now) > now)
+        finally:
+            await asyncio.to_thread(receiver.finish)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+    there = wal.pieces(place, system)
+    whole = [name for name in there if segments.is_piece(name)]
+    assert any(name + segments.PARTIAL in there for name in whole), "what could not be deleted is there still"
+    server = Server(system=system, pieces=[segments.name_of(timeline, segments.number(whole[0]))], rows={})
+    assert not any(name + segments.PARTIAL in wal.later(place, server) for name in whole)
+    assert wal.gap(place, server) == []
+
+
 async def test_only_one_fetches_a_servers_log_and_another_is_told(
     stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path
 ) -> None:

@@ -284,7 +284,8 @@ class Receiver:
                 file.unlink()
 
     def _whole(self, name: str) -> None:
-        self._place.delete(path(self._system, name + segments.PARTIAL))
+        with suppress(Trouble):  # not everybody may delete there; beside a whole piece a partial one counts for nothing
+            self._place.delete(path(self._system, name + segments.PARTIAL))
         for one in (name, name + segments.PARTIAL):
             self._shipped.pop(one, None)
         place = segments.number(name)
