@@ -419,6 +419,34 @@ async def test_only_one_fetches_a_servers_log_and_another_is_told(
             await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
 
 
+async def test_a_piece_that_becomes_whole_while_the_spool_is_read_is_kept(
+    stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [source] = take.sources(stores)
+    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+    read = Path.read_bytes
+
+    def read_too_late(file: Path) -> bytes:
+        if file.suffix == segments.PARTIAL:
+            file.rename(file.with_suffix(""))
+        return read(file)
+
+    async with connected(source.url) as connection:
+        system, timeline = await reached.who(connection)
+        try:
+            await _rounds(receiver, lambda: until(place, system) is not None)
+        finally:
+            receiver.end()
+            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+    for file in (tmp_path / "spool" / system).iterdir():
+        file.unlink()
+    name = segments.name_of(timeline, 900)
+    (tmp_path / "spool" / system / (name + segments.PARTIAL)).write_bytes(b"all of it")
+    monkeypatch.setattr(Path, "read_bytes", read_too_late)
+    receiver.finish()
+    assert name in wal.pieces(place, system)
+
+
 def test_whatever_fails_is_tried_again() -> None:
     failures: list[Exception] = [
         Trouble("away", "中断"),
