@@ -1,13 +1,18 @@
 """Case teams: of people in office, who are on them as long as they are."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from services.tickets.tests.conftest import COMMUNITY, FOREIGN, GRID, MICRO, SIBLING, STREET, employ
+from sqlalchemy import text
 
 from linli import units
+from linli.db import Scope, transaction
 from linli.events.directory import AssignmentChanged
 from linli.testing import Running, eventually, tell
 
@@ -29,15 +34,23 @@ async def opened(tickets: Running, grade: int) -> str:
 
 async def leave(tickets: Running, staff: UUID) -> None:
     """End the first of somebody's offices that is left, as the directory tells."""
+    ended = await end_of_office(tickets, staff)
+    await tell(tickets, ended)
+    await known(tickets, ended)
+
+
+async def end_of_office(tickets: Running, staff: UUID) -> AssignmentChanged:
     office = await tickets.database.fetchrow(
         "SELECT * FROM known_assignment WHERE staff = $1 AND active ORDER BY sequence, id", staff
     )
     ended = {"sequence": office["sequence"] + 1, "active": False}
     place = {name: office[name] for name in ("unit", "staff", "role")}
-    await tell(tickets, AssignmentChanged(assignment=office["id"], **place, **ended))
-    await eventually(
-        lambda: tickets.database.fetchval("SELECT NOT active FROM known_assignment WHERE id = $1", office["id"])
-    )
+    return AssignmentChanged(assignment=office["id"], **place, **ended)
+
+
+async def known(tickets: Running, ended: AssignmentChanged) -> None:
+    left = "SELECT NOT active FROM known_assignment WHERE id = $1"
+    await eventually(lambda: tickets.database.fetchval(left, ended.assignment))
 
 
 async def listed(tickets: Running, unit: str, grade: int) -> dict[str, Any]:
@@ -117,3 +130,73 @@ async def test_the_database_itself_lets_no_team_without_members_take_cases(ticke
     await named(tickets, COMMUNITY, 4, await employ(tickets, "grid_worker", GRID))
     with pytest.raises(Exception, match="ck_case_team_members"):
         await tickets.database.execute("UPDATE case_team SET members = members[1:1] WHERE grade = 4 AND active")
+
+
+@asynccontextmanager
+async def audit_waits(tickets: Running) -> AsyncIterator[None]:
+    """Hold the district's audit chain: whoever adds to it waits, with all that he has locked before."""
+    async with transaction(tickets.app.state.sessions, Scope.of_district(310104)) as session:
+        await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('linli.audit'), 310104)"))
+        yield
+
+
+async def waiting(tickets: Running, number: int) -> None:
+    locked = (
+        "SELECT count(*) >= $1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    await eventually(lambda: tickets.database.fetchval(locked, number))
+
+
+async def graded(client: httpx.AsyncClient, case: str, grade: int) -> httpx.Response:
+    return await client.post(f"{CASES}/{case}/grade", json={"grade": grade}, headers={"If-Match": "*"})
+
+
+async def test_a_case_is_graded_while_the_team_that_it_goes_to_changes(tickets: Running) -> None:
+    member, other = [await employ(tickets, "volunteer", STREET) for _ in range(2)]
+    await named(tickets, COMMUNITY, 1, member)
+    await named(tickets, COMMUNITY, 2, other)
+    case = await opened(tickets, 1)
+    client = tickets.client("volunteer", STREET, member)
+    async with asyncio.TaskGroup() as group, audit_waits(tickets):
+        grading = group.create_task(graded(client, case, 2))
+        await waiting(tickets, 1)
+        naming = group.create_task(named(tickets, COMMUNITY, 2, other, member))
+        await waiting(tickets, 2)
+    assert [task.result().status_code for task in (grading, naming)] == [200, 200]
+    assert (await client.get(f"{CASES}/{case}")).json()["members"] == [str(other), str(member)]
+
+
+async def test_a_case_is_graded_while_somebody_leaves_its_team(tickets: Running) -> None:
+    member, leaving = [await employ(tickets, "volunteer", STREET) for _ in range(2)]
+    await named(tickets, COMMUNITY, 1, member, leaving)
+    await named(tickets, COMMUNITY, 2, member)
+    case = await opened(tickets, 1)
+    client = tickets.client("volunteer", STREET, member)
+    ended = await end_of_office(tickets, leaving)
+    async with asyncio.TaskGroup() as group, audit_waits(tickets):
+        grading = group.create_task(graded(client, case, 2))
+        await waiting(tickets, 1)
+        await tell(tickets, ended)
+        await waiting(tickets, 2)
+        await asyncio.sleep(1.5)  # a deadlock is looked for once, after a second: now the first of them would find it
+    await known(tickets, ended)
+    assert grading.result().status_code == 200
+    assert (await listed(tickets, COMMUNITY, 1))["members"] == [str(member)]
+
+
+async def test_a_case_is_worked_on_while_somebody_leaves_several_teams(tickets: Running) -> None:
+    member, leaving = [await employ(tickets, "volunteer", STREET) for _ in range(2)]
+    for grade in (1, 2):
+        await named(tickets, COMMUNITY, grade, member, leaving)
+    case = await opened(tickets, 2)
+    client = tickets.client("volunteer", STREET, member)
+    ended = await end_of_office(tickets, leaving)
+    async with asyncio.TaskGroup() as group, audit_waits(tickets):
+        await tell(tickets, ended)
+        await waiting(tickets, 1)
+        noting = group.create_task(client.post(f"{CASES}/{case}/notes", json={"note": "电话联系双方"}))
+        await waiting(tickets, 2)
+    await known(tickets, ended)
+    assert noting.result().status_code == 200
+    for grade in (1, 2):
+        assert (await listed(tickets, COMMUNITY, grade))["members"] == [str(member)]

@@ -113,9 +113,10 @@ async def grade_case(
     response: Response,
 ) -> CaseOut:
     """Find a case harder or easier than thought (调整等级): it goes to that grade's team."""
+    team = await operations.team_for(session, caller, case_id, body.grade)
     case = await operations.find_case(session, caller, case_id, action="grade", to_change=True)
     match.check(case)
-    await operations.grade_case(session, keyring, caller, case, **dict(body))
+    await operations.grade_case(session, keyring, caller, case, team, note=body.note)
     return await _answer(session, keyring, case, response)
 
 

@@ -182,17 +182,17 @@ class Case(Placed, Versioned, Base):
         if self.state == CaseState.CLOSED:
             raise CaseClosed
 
-    def regrade(self, grade: int, team: CaseTeam) -> None:
-        """Find it harder or easier than thought: it is that grade's team's from now on.
+    def regrade(self, team: CaseTeam) -> None:
+        """Find it harder or easier than thought: it is the team's of that grade from now on.
 
         Raises:
             CaseClosed: 409.
             SameGrade: 409.
         """
         self.must_be_open()
-        if grade == self.grade:
-            raise SameGrade(grade=grade)
-        self.grade, self.team_id, self.members = grade, team.id, team.members
+        if team.grade == self.grade:
+            raise SameGrade(grade=self.grade)
+        self.grade, self.team_id, self.members = team.grade, team.id, team.members
 
     def close(self, outcome: CaseOutcome) -> None:
         """End it (结案).

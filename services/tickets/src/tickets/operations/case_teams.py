@@ -18,6 +18,7 @@ from linli.security import PERMISSIONS, Principal
 from tickets.models.cases import CaseTeam
 from tickets.models.offices import KnownAssignment
 from tickets.operations.offices import in_office
+from tickets.sight import widened
 
 WORKING: Final = frozenset(role for role, permissions in PERMISSIONS.items() if "cases.work" in permissions)
 """The roles in which cases are worked on."""
@@ -92,14 +93,16 @@ async def set_team(  # noqa: PLR0913 a team is these facts
         await session.flush()
     except IntegrityError as error:
         raise PreconditionFailed(etag="another") from error
-    # After its cases were locked, as everywhere: the district's chain is held until the end.
+    # Teams are locked first, then cases, then the district's chain, here as everywhere: all of it until the end.
     changed = sorted(before ^ set(members))
     await audit.record(session, caller, "cases.team", unit=unit, subjects=changed, fields=["members"])
     return team
 
 
 async def pick_team(session: AsyncSession, unit: int, grade: int) -> CaseTeam:
-    """Pick the nearest team: the unit's own, or that of the unit above which has one.
+    """Pick the nearest team, the unit's own or that of the unit above which has one: it stays as it is until the end.
+
+    Before its case is locked, as in `set_team`.
 
     Raises:
         NoTeam: 409.
@@ -109,7 +112,7 @@ async def pick_team(session: AsyncSession, unit: int, grade: int) -> CaseTeam:
     while at:
         above.append(at)
         at = units.parent(at)
-    team: CaseTeam | None = await session.scalar(
+    nearest = (
         select(CaseTeam)
         .where(
             CaseTeam.district == units.district(unit),
@@ -119,7 +122,10 @@ async def pick_team(session: AsyncSession, unit: int, grade: int) -> CaseTeam:
         )
         .order_by(CaseTeam.unit.desc())  # what lies deeper has the higher code
         .limit(1)
+        .with_for_update(read=True, key_share=True)
     )
+    async with widened(session):  # whoever locks a team could change it, and who works on cases keeps none
+        team: CaseTeam | None = await session.scalar(nearest)
     if team is None:
         raise NoTeam(unit=units.short(unit), grade=grade)
     return team
@@ -133,14 +139,13 @@ async def leave(session: AsyncSession, district: int) -> None:
     locked = select(CaseTeam).where(CaseTeam.district == district).order_by(CaseTeam.id).with_for_update()
     teams = (await session.scalars(locked)).all()
     able = await _able(session, district, {person for team in teams for person in team.people})
-    for team in teams:
-        left = [person for person in team.people if person not in able]
-        if not left:
-            continue
+    left = {team: gone for team in teams if (gone := [person for person in team.people if person not in able])}
+    for team in left:
         team.people = [person for person in team.people if person in able]
         team.active = team.active and bool(team.people)
-        await session.flush()
-        await audit.record(session, _PLATFORM, "cases.team", unit=team.unit, subjects=left, fields=["members"])
+    await session.flush()  # all of them, with their cases, before the chain, as in `set_team`
+    for team, gone in left.items():
+        await audit.record(session, _PLATFORM, "cases.team", unit=team.unit, subjects=gone, fields=["members"])
         if not team.people:
             keepers = await in_office(session, team.unit, KEEPING)
             emptied = CaseTeamEmptied(team=team.id, unit=team.unit, sequence=team.version, supervisors=keepers)

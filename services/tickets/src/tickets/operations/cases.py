@@ -22,7 +22,7 @@ from linli.outbox import publish
 from linli.problems import Conflict, NotFound
 from linli.security import Principal
 from linli.telemetry import trace_id
-from tickets.models.cases import NOTE, SUMMARY, Case, CaseEntry, CaseOutcome, CaseState, CaseStep
+from tickets.models.cases import NOTE, SUMMARY, Case, CaseEntry, CaseOutcome, CaseState, CaseStep, CaseTeam
 from tickets.models.categories import Visibility
 from tickets.models.moves import Move
 from tickets.models.tickets import Ticket
@@ -172,20 +172,31 @@ async def summary_of(session: AsyncSession, keyring: Keyring, case: Case) -> str
     return await keyring.open(session, case.district, SUMMARY, case.id, case.summary_cipher)
 
 
+async def team_for(session: AsyncSession, caller: Principal, case_id: UUID, grade: int) -> CaseTeam:
+    """Pick the team that one of the caller's cases would go to, before that is locked.
+
+    Raises:
+        NotFound: 404, for whoever is not on its team.
+        NoTeam: 409.
+    """
+    unit = await session.scalar(select(Case.unit).where(Case.district == caller.district, Case.id == case_id))
+    if unit is None:
+        raise NotFound(kind="case", id=str(case_id))
+    return await pick_team(session, unit, grade)
+
+
 async def grade_case(  # noqa: PLR0913 who grades what and why
-    session: AsyncSession, keyring: Keyring, caller: Principal, case: Case, *, grade: int, note: str | None
+    session: AsyncSession, keyring: Keyring, caller: Principal, case: Case, team: CaseTeam, *, note: str | None
 ) -> None:
-    """Find a locked case harder or easier than thought (调整等级): its team is another one from now on.
+    """Find a locked case harder or easier than thought (调整等级): it is another team's from now on.
 
     Raises:
         CaseClosed: 409.
         SameGrade: 409.
-        NoTeam: 409.
     """
-    team = await pick_team(session, case.unit, grade)
     async with as_platform(session, caller):
-        case.regrade(grade, team)
-        entry = await enter(session, case, CaseStep.GRADE, caller.id, grade=grade)
+        case.regrade(team)
+        entry = await enter(session, case, CaseStep.GRADE, caller.id, grade=case.grade)
         await _say(session, keyring, entry, note)
     await publish(session, CaseGraded(case=case.id, unit=case.unit, sequence=case.version, members=tuple(case.people)))
 
