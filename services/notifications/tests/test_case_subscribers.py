@@ -65,6 +65,7 @@ EVENTS = [
     (ErrandFiled(**_ERRAND, served=ME, worker=OTHER), "errand_filed"),
     (ErrandDone(**_ERRAND, served=ME, worker=OTHER, result="granted"), "errand_done"),
     (ErrandOverdue(**_ERRAND, served=OTHER, worker=ME, due_at=AT), "errand_overdue"),
+    (ErrandOverdue(**_ERRAND, served=OTHER, worker=uuid4(), supervisors=(ME,), due_at=AT), "errand_overdue"),
     (WishClaimed(**_WISH, wisher=ME, claimer=OTHER, due_at=AT), "wish_claimed"),
     (WishReturned(**_WISH, wisher=ME, claimer=uuid4(), reason="expire"), "wish_returned"),
     (WishReturned(**_WISH, wisher=uuid4(), claimer=ME, reason="deny"), "wish_claim_ended"),

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET
+from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET, employ
 
 from linli import clockwork
 from linli.testing import Running, eventually
@@ -178,6 +178,49 @@ async def test_a_step_that_is_not_taken_in_time_is_told_once_and_the_next_one_ru
     assert await tickets.database.fetchval(fired, UUID(errand))
     await step(worker, errand, "take-over")
     assert len(await eventually(lambda: _twice(overdue))) == 2, "the clock of the next step runs"
+
+
+async def test_who_manages_the_unit_is_told_of_a_late_errand_as_its_worker_may_have_left(
+    tickets: Running, wait: Callable[[timedelta], None]
+) -> None:
+    above = await employ(tickets, "street_admin", STREET)
+    await employ(tickets, "street_admin", SIBLING[:9])  # of another street
+    worker = tickets.client("grid_worker", GRID)
+    errand = (await opened(worker, uuid4()))["id"]
+
+    async def supervisors() -> list[list[str]]:
+        found = await tickets.events("tickets.errand_overdue.v1")
+        return [event["supervisors"] for event in found if event["errand"] == errand]
+
+    wait(timedelta(days=30))
+    assert await eventually(supervisors) == [[str(above)]]
+    managers = {str(await employ(tickets, "community_manager", COMMUNITY)) for _ in range(2)}
+    await step(worker, errand, "take-over")
+    _, nearer = await eventually(lambda: _twice(supervisors))
+    assert set(nearer) == managers
+
+
+async def test_late_errands_are_listed_until_their_next_step(
+    tickets: Running, wait: Callable[[timedelta], None]
+) -> None:
+    manager, worker = tickets.client("community_manager", COMMUNITY), tickets.client("grid_worker", GRID)
+    elder = uuid4()
+    served = tickets.client("resident", "310104", elder)
+    errand = (await opened(worker, elder))["id"]
+
+    async def late(client: httpx.AsyncClient, **also: str) -> bool:
+        listed = await client.get(ERRANDS, params={"overdue": "true", **also})
+        return errand in [found["id"] for found in listed.json()["items"]]
+
+    assert not await late(manager)
+    wait(timedelta(days=30))
+    await eventually(lambda: late(manager))
+    assert [await late(client) for client in (worker, served, tickets.client("grid_worker", SIBLING))] == [
+        True, True, False,
+    ]  # fmt: skip
+    assert await late(manager, state="collecting", within=GRID)
+    await step(worker, errand, "finish", result="withdrawn")
+    assert not await late(manager)
 
 
 async def _twice(overdue: Callable[[], Any]) -> Any:  # noqa: ANN401 events

@@ -47,7 +47,7 @@ TOLD: Final[Mapping[type[Event], Mapping[str, Kind]]] = {
     ErrandPaperHanded: {"served": Kind.ERRAND_PAPER_HANDED},
     ErrandTakenOver: {"served": Kind.ERRAND_TAKEN_OVER},
     ErrandFiled: {"served": Kind.ERRAND_FILED},
-    ErrandOverdue: {"worker": Kind.ERRAND_OVERDUE},
+    ErrandOverdue: {"worker": Kind.ERRAND_OVERDUE, "supervisors": Kind.ERRAND_OVERDUE},
     ErrandDone: {"served": Kind.ERRAND_DONE},
     WishClaimed: {"wisher": Kind.WISH_CLAIMED},
     WishReturned: {"claimer": Kind.WISH_CLAIM_ENDED, "wisher": Kind.WISH_RETURNED},

@@ -82,8 +82,8 @@ CASES: Final[Mapping[Kind, Words]] = {
     Kind.ERRAND_OVERDUE: Words(
         "An errand waits for its next step",
         "代办事项超时",
-        "The next step of an errand you go was due at {due_at:%Y-%m-%d %H:%M}. Please take it.",
-        "您代办的事项应于 {due_at:%Y-%m-%d %H:%M} 前办理下一步，请尽快办理。",
+        "The next step of an errand was due at {due_at:%Y-%m-%d %H:%M}. Please take it, or see that somebody does.",
+        "代办事项应于 {due_at:%Y-%m-%d %H:%M} 前办理下一步，请尽快办理或督办。",
     ),
     Kind.ERRAND_DONE: Words(
         "Your errand is done",

@@ -112,11 +112,16 @@ class ErrandFiled(Event, type="tickets.errand_filed.v1", aggregate="errand"):
 
 
 class ErrandOverdue(Event, type="tickets.errand_overdue.v1", aggregate="errand"):
-    """The next step of an errand was not taken in time."""
+    """The next step of an errand was not taken in time.
+
+    Attributes:
+        supervisors: those in office who manage its unit: the worker may have left his.
+    """
 
     errand: UUID
     served: UUID
     worker: UUID
+    supervisors: Supervisors = ()
     due_at: AwareDatetime
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 
 from linli.etags import IfMatch, set_etag
 from linli.paging import Paging, grids_of
@@ -48,11 +48,13 @@ async def list_errands(
     within: Within,
     state: ErrandState | None = None,
     worker: UUID | None = None,
+    *,
+    overdue: Annotated[bool, Query(description="Only those whose next step is late (超时)")] = False,
 ) -> Paged[ErrandOut]:
     """List the errands the caller may see, newest first: of those served, their own."""
     rows, following = await page.of(
         session,
-        operations.errands_within(caller.district, within, state, worker),
+        operations.errands_within(caller.district, within, state, worker, overdue=overdue),
         key=(Errand.id.desc(),),
         ways=grids_of(session, Errand.unit_grid),
         request=request,

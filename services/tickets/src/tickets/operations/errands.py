@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
@@ -36,6 +36,8 @@ from tickets.models.errands import (
     PapersMissing,
     Result,
 )
+from tickets.models.moves import Level
+from tickets.operations.offices import managers_from
 from tickets.operations.rules import rules_of
 
 NEXT_STEP: Final = "errand"
@@ -89,9 +91,9 @@ async def find_errand(session: AsyncSession, errand_id: UUID, *, to_change: bool
 
 
 def errands_within(
-    district: int, unit: int | None, state: ErrandState | None, worker: UUID | None
+    district: int, unit: int | None, state: ErrandState | None, worker: UUID | None, *, overdue: bool
 ) -> Select[tuple[Errand]]:
-    """Select a district's errands by where they are, how they stand, and who goes them."""
+    """Select a district's errands by where they are, how they stand, who goes them, and whether a step is late."""
     statement = select(Errand).where(Errand.district == district)
     if unit is not None:
         statement = statement.where(Errand.unit.between(*units.span(unit)))
@@ -99,6 +101,8 @@ def errands_within(
         statement = statement.where(Errand.state == state.value)
     if worker is not None:
         statement = statement.where(Errand.worker == worker)
+    if overdue:
+        statement = statement.where(tuple_(Errand.district, Errand.id).in_(timers.overdue(NEXT_STEP)))
     return statement
 
 
@@ -202,7 +206,8 @@ async def step_overdue(session: AsyncSession, errand_id: UUID, due_at: datetime)
         return False
     errand.touch()
     await _write(session, errand, ErrandStep.OVERDUE, NOBODY, None)
-    await publish(session, ErrandOverdue(**_who(errand), due_at=due_at))
+    managers = await managers_from(session, errand.unit, Level.COMMUNITY)
+    await publish(session, ErrandOverdue(**_who(errand), supervisors=managers, due_at=due_at))
     return True
 
 

@@ -180,28 +180,33 @@ async def supervisors_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, .
 
 
 async def managers_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
-    """List who may give a ticket to somebody else (承办单位负责人): in office over the unit that answers for it now."""
-    return await _nearest(session, ticket, Level(ticket.level))
+    """List who may give a ticket to somebody else (承办单位负责人): in office over the unit that answers for it now.
+
+    The leader of a grid (网格长) may not: its community does. Where nobody may who is in office, it is not lost: those
+    who see to it that it goes on.
+    """
+    managers = await managers_from(session, ticket.handler, Level(ticket.level))
+    return managers or await supervisors_of(session, ticket)
 
 
 async def supervisors_above(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
-    """List who sees to what was answered poorly (督办): in office above it, at the district beside who resolved it."""
-    return await _nearest(session, ticket, Level(ticket.level).above or Level.DISTRICT, but=ticket.resolved_by)
+    """List who sees to what was answered poorly (督办): in office above it, at the district beside who resolved it.
 
-
-async def _nearest(
-    session: AsyncSession, ticket: Ticket, level: Level | None, *, but: UUID | None = None
-) -> tuple[UUID, ...]:
-    """List who manages a ticket, of the nearest level from one upwards that has anybody.
-
-    Where none has, those who see to it that the ticket goes on: it must not be lost.
+    The nearest level that has anybody but him; where none has, those who see to it that the ticket goes on.
     """
-    while level:
-        # The leader of a grid (网格长) does not manage it: its community does.
-        if people := await in_office(session, ticket.handler, {KnownAssignment.SUPERVISING[level]}, but=but):
+    above = Level(ticket.level).above or Level.DISTRICT
+    nearest = await managers_from(session, ticket.handler, above, but=ticket.resolved_by)
+    return nearest or await supervisors_of(session, ticket)
+
+
+async def managers_from(session: AsyncSession, unit: int, level: Level, *, but: UUID | None = None) -> tuple[UUID, ...]:
+    """List who manages a unit (负责人): in office at the nearest level, from one upwards, that anybody is in."""
+    at: Level | None = level
+    while at:
+        if people := await in_office(session, unit, {KnownAssignment.SUPERVISING[at]}, but=but):
             return people
-        level = level.above
-    return await supervisors_of(session, ticket)
+        at = at.above
+    return ()
 
 
 async def in_office(
