@@ -154,6 +154,23 @@ async def test_nobody_claims_his_own_wish(tickets: Running) -> None:
     assert (await step(tickets.client("grid_worker", GRID), wish, "claim")).status_code == 403
 
 
+async def test_whoever_is_a_worker_too_makes_and_claims_wishes_in_the_whole_district(tickets: Running) -> None:
+    person, wisher = uuid4(), uuid4()
+    both = tickets.client("grid_worker", SIBLING, person, roles=["grid_worker", "volunteer"])
+    wish = await wished(tickets.client("resident", "310104", wisher))
+    assert (await read(both, wish))["wisher"] is None
+    claimed = await step(both, wish, "claim")
+    assert (claimed.status_code, claimed.json().get("wisher")) == (200, str(wisher)), claimed.text
+    assert (await read(both, wish))["wisher"] == str(wisher)
+    assert (await step(both, wish, "give-back")).json()["wisher"] is None
+    own = await wished(tickets.client("volunteer", "310104", person))
+    assert (await step(both, own, "claim")).json()["type"] == "urn:linli:problem:own-wish"
+    helper = tickets.client("volunteer", "310104")
+    for move in ("claim", "fulfil"):
+        await step(helper, own, move)
+    assert (await step(both, own, "confirm")).status_code == 200
+
+
 async def test_of_a_hundred_who_claim_a_wish_at_once_one_gets_it_and_the_others_are_told(tickets: Running) -> None:
     made = await tickets.client("resident", "310104").post(WISHES, json=WISH)
     wish, etag = made.json()["id"], made.headers["etag"]

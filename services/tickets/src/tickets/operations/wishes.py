@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
-from linli.db import require_unit
+from linli.db import Scope, require_unit
 from linli.events.wishes import WishClaimed, WishConfirmed, WishFulfilled, WishListed, WishReturned, WishWithdrawn
 from linli.models import uuid7
 from linli.outbox import publish
@@ -18,6 +18,7 @@ from linli.security import Principal
 from tickets.calendar import DAY
 from tickets.models.wishes import NotYourWish, OwnWish, Wish, WishMove, WishPerson, WishState
 from tickets.operations.rules import rules_of
+from tickets.sight import widened
 
 CLAIM: Final = "claim"
 """The clock of a claim."""
@@ -100,10 +101,17 @@ def wishes_within(
 
 
 async def wishers_of(session: AsyncSession, wishes: Sequence[Wish]) -> dict[UUID, UUID]:
-    """Tell who made which wish, as far as the caller may know: the database leaves out the others."""
-    rows = await session.execute(
-        select(WishPerson.id, WishPerson.wisher).where(WishPerson.id.in_([wish.id for wish in wishes]))
-    )
+    """Tell who made which wish, as far as the caller may know: the database leaves out the others.
+
+    Whoever works in some grids knows it there, and as a person, too, wherever he has wished or claimed himself.
+    """
+    scope: Scope = session.info["scope"]
+    people = select(WishPerson.id, WishPerson.wisher).where(WishPerson.id.in_([wish.id for wish in wishes]))
+    rows = (await session.execute(people)).all()
+    if scope.grids:
+        async with widened(session):
+            his = or_(WishPerson.wisher == scope.person, WishPerson.claimer == scope.person)
+            rows = [*rows, *await session.execute(people.where(his))]
     return {row.id: row.wisher for row in rows}
 
 
