@@ -71,6 +71,7 @@ EVENTS = [
     (WishReturned(**_WISH, wisher=uuid4(), claimer=ME, reason="deny"), "wish_claim_ended"),
     (WishWithdrawn(**_WISH, wisher=ME, withdrawn_by=OTHER), "wish_withdrawn"),
     (WishFulfilled(**_WISH, wisher=ME, claimer=OTHER), "wish_fulfilled"),
+    (WishFulfilled(**_WISH, wisher=uuid4(), claimer=OTHER, listed_by=ME), "wish_to_confirm"),
     (WishConfirmed(**_WISH, wisher=OTHER, claimer=ME), "wish_confirmed"),
     (ProjectStarted(**_PROJECT, provider=ME), "project_started"),
     (ProjectEnded(**_PROJECT, provider=ME, outcome="met"), "project_ended"),

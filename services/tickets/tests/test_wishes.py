@@ -51,6 +51,13 @@ async def step(client: httpx.AsyncClient, wish: str, move: str, etag: str = "*")
     return await client.post(f"{WISHES}/{wish}/{move}", headers={"If-Match": etag})
 
 
+async def fulfilled(tickets: Running, wish: str, volunteer: UUID | None = None) -> str:
+    helper = tickets.client("volunteer", "310104", volunteer)
+    for move in ("claim", "fulfil"):
+        assert (await step(helper, wish, move)).status_code == 200
+    return wish
+
+
 async def read(client: httpx.AsyncClient, wish: str) -> dict[str, Any]:
     answer = await client.get(f"{WISHES}/{wish}")
     assert answer.status_code == 200, answer.text
@@ -129,12 +136,51 @@ async def test_staff_write_down_somebodys_wish_and_a_resident_only_his_own(ticke
     assert (await tickets.client("resident", "310104").post(WISHES, json={**WISH, "wisher": str(elder)})).json()[
         "type"
     ] == "urn:linli:problem:not-your-wish"
-    wish = await wished(manager, wisher=str(elder))
-    helper = tickets.client("volunteer", "310104")
-    await step(helper, wish, "claim")
-    await step(helper, wish, "fulfil")
-    assert (await step(manager, wish, "confirm")).status_code == 403
+    wish = await fulfilled(tickets, await wished(manager, wisher=str(elder)))
     assert (await step(tickets.client("resident", "310104", elder), wish, "confirm")).status_code == 200
+    (event,) = [one for one in await tickets.events("tickets.wish_confirmed.v1") if one["wish"] == wish]
+    assert event["recorded_by"] is None, "his own word"
+
+
+@pytest.mark.parametrize(
+    ("move", "state", "event"), [("confirm", "confirmed", "confirmed"), ("deny", "listed", "returned")]
+)
+async def test_staff_record_the_word_of_whom_they_wrote_the_wish_down_for(
+    tickets: Running, move: str, state: str, event: str
+) -> None:
+    elder, lister, colleague, volunteer = [uuid4() for _ in range(4)]
+    manager = tickets.client("community_manager", COMMUNITY, lister)
+    wish = await fulfilled(tickets, await wished(manager, wisher=str(elder)), volunteer)
+    (done,) = [one for one in await tickets.events("tickets.wish_fulfilled.v1") if one["wish"] == wish]
+    assert done["listed_by"] == str(lister), "who asks the elder"
+    for client in (tickets.client("grid_worker", SIBLING), tickets.client("resident", "310104")):
+        assert (await step(client, wish, move)).status_code == 403
+    answer = await step(tickets.client("grid_worker", GRID, colleague), wish, move)
+    assert (answer.status_code, answer.json()["state"]) == (200, state)
+    (told,) = [one for one in await tickets.events(f"tickets.wish_{event}.v1") if one["wish"] == wish]
+    said = {fact: told[fact] for fact in ("wisher", "claimer", "recorded_by")}
+    assert said == {"wisher": str(elder), "claimer": str(volunteer), "recorded_by": str(colleague)}
+    audited = await tickets.database.fetchrow("SELECT * FROM audit ORDER BY sequence DESC LIMIT 1")
+    assert (audited["action"], audited["actor"], audited["subjects"]) == (f"wishes.{move}", colleague, [elder])
+
+
+async def test_nobody_records_a_word_on_what_he_did_himself(tickets: Running) -> None:
+    person = uuid4()
+    both = tickets.client("grid_worker", GRID, person, roles=["grid_worker", "volunteer"])
+    wish = await wished(both, wisher=str(uuid4()))
+    for move, answered in (("claim", 200), ("fulfil", 200), ("confirm", 403), ("deny", 403)):
+        assert (await step(both, wish, move)).status_code == answered
+    assert (await step(tickets.client("grid_worker", GRID), wish, "confirm")).status_code == 200
+
+
+async def test_what_somebody_wished_himself_nobody_else_has_a_word_on(tickets: Running) -> None:
+    elder, manager = uuid4(), tickets.client("community_manager", COMMUNITY)
+    resident = tickets.client("resident", "310104", elder)
+    wish = await fulfilled(tickets, await wished(resident))
+    for move in ("confirm", "deny"):
+        assert (await step(manager, wish, move)).status_code == 403
+    with pytest.raises(Exception, match="ck_wish_person_listed_by"):
+        await tickets.database.execute("UPDATE wish_person SET listed_by = wisher WHERE id = $1", UUID(wish))
 
 
 async def test_who_wished_is_told_when_staff_take_the_wish_off_the_list(tickets: Running) -> None:

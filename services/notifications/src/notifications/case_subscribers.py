@@ -52,7 +52,7 @@ TOLD: Final[Mapping[type[Event], Mapping[str, Kind]]] = {
     WishClaimed: {"wisher": Kind.WISH_CLAIMED},
     WishReturned: {"claimer": Kind.WISH_CLAIM_ENDED, "wisher": Kind.WISH_RETURNED},
     WishWithdrawn: {"wisher": Kind.WISH_WITHDRAWN},
-    WishFulfilled: {"wisher": Kind.WISH_FULFILLED},
+    WishFulfilled: {"wisher": Kind.WISH_FULFILLED, "listed_by": Kind.WISH_TO_CONFIRM},
     WishConfirmed: {"claimer": Kind.WISH_CONFIRMED},
     ProjectStarted: {"provider": Kind.PROJECT_STARTED},
     ProjectEnded: {"provider": Kind.PROJECT_ENDED},
@@ -106,5 +106,5 @@ async def _project_step(session: AsyncSession, event: ProjectStepChanged) -> Non
     await tell(session, event, event.project, (event.provider,), Kind.PROJECT_STEPPED, but=(event.changed_by,))
 
 
-def _people(found: UUID | tuple[UUID, ...]) -> tuple[UUID, ...]:
-    return found if isinstance(found, tuple) else (found,)
+def _people(found: UUID | tuple[UUID, ...] | None) -> tuple[UUID, ...]:
+    return found if isinstance(found, tuple) else (found,) if found else ()

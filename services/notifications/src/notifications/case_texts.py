@@ -121,6 +121,12 @@ CASES: Final[Mapping[Kind, Words]] = {
         "We were told that your wish has come true. If it has, please confirm it.",
         "您的心愿已完成。如属实，请确认。",
     ),
+    Kind.WISH_TO_CONFIRM: Words(
+        "A wish that you wrote down has come true",
+        "您代为登记的心愿已完成",
+        "We were told that a wish you wrote down for somebody has come true. Please ask, and record whether it has.",
+        "您代为登记的心愿已完成，请询问许愿人并代为反馈是否属实。",
+    ),
     Kind.WISH_CONFIRMED: Words(
         "The wish you fulfilled was confirmed",
         "您完成的心愿已确认",

@@ -75,6 +75,7 @@ class Kind(StrEnum):
     WISH_CLAIM_ENDED = "wish_claim_ended"
     WISH_WITHDRAWN = "wish_withdrawn"
     WISH_FULFILLED = "wish_fulfilled"
+    WISH_TO_CONFIRM = "wish_to_confirm"
     WISH_CONFIRMED = "wish_confirmed"
     NEED_MATCHED = "need_matched"
     NEED_MET = "need_met"

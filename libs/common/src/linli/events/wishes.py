@@ -30,12 +30,14 @@ class WishReturned(Event, type="tickets.wish_returned.v1", aggregate="wish"):
     Attributes:
         claimer: who had claimed it.
         reason: `give_back`, `expire` or `deny`.
+        recorded_by: the staff who recorded that the wisher denies it, if he did not say so himself.
     """
 
     wish: UUID
     wisher: UUID
     claimer: UUID
     reason: Code
+    recorded_by: UUID | None = None
 
 
 class WishWithdrawn(Event, type="tickets.wish_withdrawn.v1", aggregate="wish"):
@@ -47,19 +49,29 @@ class WishWithdrawn(Event, type="tickets.wish_withdrawn.v1", aggregate="wish"):
 
 
 class WishFulfilled(Event, type="tickets.wish_fulfilled.v1", aggregate="wish"):
-    """The claimer says that the wish has come true."""
+    """The claimer says that the wish has come true.
+
+    Attributes:
+        listed_by: the staff who wrote it down for the one who wished, and ask him (代许愿人员).
+    """
 
     wish: UUID
     wisher: UUID
     claimer: UUID
+    listed_by: UUID | None = None
 
 
 class WishConfirmed(Event, type="tickets.wish_confirmed.v1", aggregate="wish"):
-    """The one who wished says so, too."""
+    """The one who wished says so, too.
+
+    Attributes:
+        recorded_by: the staff who recorded his word, if he did not say so himself.
+    """
 
     wish: UUID
     wisher: UUID
     claimer: UUID
+    recorded_by: UUID | None = None
 
 
 class ListChanged(Event, type="tickets.list_changed.v1", aggregate="listing"):

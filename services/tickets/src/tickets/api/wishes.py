@@ -101,7 +101,10 @@ async def fulfil_wish(
 async def confirm_wish(
     wish_id: UUID, match: IfMatch, session: Transaction, caller: Writer, response: Response
 ) -> WishOut:
-    """Say, as the one who wished, that it has come true indeed (确认)."""
+    """Say, as the one who wished or in his name, that it has come true indeed (确认).
+
+    In his name speak the staff of its place, if staff wrote the wish down for him; that is noted.
+    """
     wish = await _found(session, wish_id, match)
     await operations.confirm_wish(session, caller, wish)
     return await _answer(session, caller, wish, response)
@@ -109,7 +112,7 @@ async def confirm_wish(
 
 @router.post("/wishes/{wish_id}/deny")
 async def deny_wish(wish_id: UUID, match: IfMatch, session: Transaction, caller: Writer, response: Response) -> WishOut:
-    """Say, as the one who wished, that it has not come true (未实现): it returns to the list."""
+    """Say, as the one who wished or in his name, that it has not come true (未实现): it returns to the list."""
     wish = await _found(session, wish_id, match)
     await operations.deny_wish(session, caller, wish)
     return await _answer(session, caller, wish, response)

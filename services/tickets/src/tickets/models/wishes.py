@@ -154,6 +154,9 @@ class WishPerson(Placed, Base):
     """Who made a wish: seen by the community's staff, by himself, and by the claimer as long as he is that.
 
     The claimer is the wish's own: the database keeps it so.
+
+    Attributes:
+        listed_by: the staff who wrote it down for him, None where he listed it himself.
     """
 
     __tablename__ = "wish_person"
@@ -165,3 +168,4 @@ class WishPerson(Placed, Base):
 
     wisher: Mapped[UUID]
     claimer: Mapped[UUID] = mapped_column(default=NOBODY)
+    listed_by: Mapped[UUID | None]

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, exists, or_, select
+from sqlalchemy import Row, Select, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from linli import timers, units
+from linli import audit, timers, units
 from linli.db import Scope, require_unit
 from linli.events.wishes import WishClaimed, WishConfirmed, WishFulfilled, WishListed, WishReturned, WishWithdrawn
 from linli.models import uuid7
@@ -48,7 +48,8 @@ async def list_wish(  # noqa: PLR0913 a wish is these facts
     caller.must_cover(unit)
     await require_unit(session, unit)
     wisher = wisher or caller.id
-    if wisher != caller.id and "wishes.name" not in caller.permissions:
+    listed_by = None if wisher == caller.id else caller.id
+    if listed_by and not _names(caller, unit):
         raise NotYourWish(who="the community's staff (社区工作人员)", move="list", permission="wishes.name")
     wish = Wish(
         id=uuid7(),
@@ -61,7 +62,7 @@ async def list_wish(  # noqa: PLR0913 a wish is these facts
     )
     session.add(wish)
     await session.flush()
-    session.add(WishPerson(district=wish.district, id=wish.id, unit=unit, wisher=wisher))
+    session.add(WishPerson(district=wish.district, id=wish.id, unit=unit, wisher=wisher, listed_by=listed_by))
     await publish(session, WishListed(wish=wish.id, unit=unit, sequence=wish.version, wisher=wisher, kind=kind))
     return wish
 
@@ -101,18 +102,25 @@ def wishes_within(
 
 
 async def wishers_of(session: AsyncSession, wishes: Sequence[Wish]) -> dict[UUID, UUID]:
-    """Tell who made which wish, as far as the caller may know: the database leaves out the others.
+    """Tell who made which wish, as far as the caller may know."""
+    return {wish: person.wisher for wish, person in (await _people_of(session, wishes)).items()}
+
+
+async def _people_of(session: AsyncSession, wishes: Sequence[Wish]) -> dict[UUID, Row[tuple[UUID, UUID, UUID | None]]]:
+    """Read who made which wish, and who wrote it down for him: the database leaves out whom the caller may not know.
 
     Whoever works in some grids knows it there, and as a person, too, wherever he has wished or claimed himself.
     """
     scope: Scope = session.info["scope"]
-    people = select(WishPerson.id, WishPerson.wisher).where(WishPerson.id.in_([wish.id for wish in wishes]))
+    people = select(WishPerson.id, WishPerson.wisher, WishPerson.listed_by).where(
+        WishPerson.id.in_([wish.id for wish in wishes])
+    )
     rows = (await session.execute(people)).all()
     if scope.grids:
         async with widened(session):
             his = or_(WishPerson.wisher == scope.person, WishPerson.claimer == scope.person)
             rows = [*rows, *await session.execute(people.where(his))]
-    return {row.id: row.wisher for row in rows}
+    return {row.id: row for row in rows}
 
 
 async def claim_wish(session: AsyncSession, caller: Principal, wish: Wish) -> None:
@@ -176,30 +184,31 @@ async def fulfil_wish(session: AsyncSession, caller: Principal, wish: Wish) -> N
         raise NotYourWish(who=_CLAIMER, move=WishMove.FULFIL.value, permission="claimer")
     wish.fulfil()
     await timers.cancel(session, aggregate=wish.id, unit=wish.unit, kinds=[CLAIM])
-    await publish(session, await _told(session, WishFulfilled, wish))
+    person = (await _people_of(session, [wish]))[wish.id]
+    await publish(session, await _told(session, WishFulfilled, wish, listed_by=person.listed_by))
 
 
 async def confirm_wish(session: AsyncSession, caller: Principal, wish: Wish) -> None:
     """Say that a locked wish has come true indeed (确认).
 
     Raises:
-        NotYourWish: 403, for anybody but the one who wished.
+        NotYourWish: 403, for anybody but the one who wished, or the staff who may record his word.
         IllegalWishMove: 409.
     """
-    await _must_be_wisher(session, caller, wish, WishMove.CONFIRM)
+    recorded_by = await _hear(session, caller, wish, WishMove.CONFIRM)
     wish.confirm()
-    await publish(session, await _told(session, WishConfirmed, wish))
+    await publish(session, await _told(session, WishConfirmed, wish, recorded_by=recorded_by))
 
 
 async def deny_wish(session: AsyncSession, caller: Principal, wish: Wish) -> None:
     """Say that a locked wish has not come true (未实现): it goes back to the list.
 
     Raises:
-        NotYourWish: 403, for anybody but the one who wished.
+        NotYourWish: 403, for anybody but the one who wished, or the staff who may record his word.
         IllegalWishMove: 409.
     """
-    await _must_be_wisher(session, caller, wish, WishMove.DENY)
-    await _return(session, wish, WishMove.DENY)
+    recorded_by = await _hear(session, caller, wish, WishMove.DENY)
+    await _return(session, wish, WishMove.DENY, recorded_by)
 
 
 async def withdraw_wish(session: AsyncSession, caller: Principal, wish: Wish) -> None:
@@ -209,8 +218,9 @@ async def withdraw_wish(session: AsyncSession, caller: Principal, wish: Wish) ->
         NotYourWish: 403.
         IllegalWishMove: 409.
     """
-    if "wishes.name" not in caller.permissions or not caller.covers(wish.unit):
-        await _must_be_wisher(session, caller, wish, WishMove.WITHDRAW)
+    wisher = (await wishers_of(session, [wish])).get(wish.id)
+    if caller.id != wisher and not _names(caller, wish.unit):
+        raise NotYourWish(who=_WISHER, move=WishMove.WITHDRAW.value, permission="wisher")
     wish.withdraw()
     await session.flush()
     await publish(
@@ -225,7 +235,32 @@ async def withdraw_wish(session: AsyncSession, caller: Principal, wish: Wish) ->
     )
 
 
-async def _return(session: AsyncSession, wish: Wish, move: WishMove) -> None:
+def _names(caller: Principal, unit: int) -> bool:
+    """Tell whether somebody may write down in a unit what others wish."""
+    return "wishes.name" in caller.permissions and caller.covers(unit)
+
+
+async def _hear(session: AsyncSession, caller: Principal, wish: Wish, move: WishMove) -> UUID | None:
+    """Hear the one who wished, or, if staff wrote it down for him, those of its place who record his word (代为反馈).
+
+    Nobody records a word on what he fulfilled himself. Who recorded what in whose name stays in the audit log.
+
+    Returns:
+        Who recorded it, None where the one who wished said so himself.
+
+    Raises:
+        NotYourWish: 403.
+    """
+    person = (await _people_of(session, [wish])).get(wish.id)
+    if person and person.wisher == caller.id:
+        return None
+    if not (person and person.listed_by) or caller.id == wish.claimer or not _names(caller, wish.unit):
+        raise NotYourWish(who=_WISHER, move=move.value, permission="wisher")
+    await audit.record(session, caller, f"wishes.{move}", unit=wish.unit, subjects=[person.wisher], fields=["state"])
+    return caller.id
+
+
+async def _return(session: AsyncSession, wish: Wish, move: WishMove, recorded_by: UUID | None = None) -> None:
     wisher, claimer = await _wisher(session, wish), wish.claimer
     wish.return_to_list(move)
     await session.flush()
@@ -238,6 +273,7 @@ async def _return(session: AsyncSession, wish: Wish, move: WishMove) -> None:
             wisher=wisher,
             claimer=claimer,
             reason=move.value,
+            recorded_by=recorded_by,
         ),
     )
 
@@ -246,13 +282,8 @@ async def _wisher(session: AsyncSession, wish: Wish) -> UUID:
     return (await wishers_of(session, [wish]))[wish.id]
 
 
-async def _must_be_wisher(session: AsyncSession, caller: Principal, wish: Wish, move: WishMove) -> None:
-    if (await wishers_of(session, [wish])).get(wish.id) != caller.id:
-        raise NotYourWish(who=_WISHER, move=move.value, permission="wisher")
-
-
 async def _told(
-    session: AsyncSession, event: type[WishFulfilled] | type[WishConfirmed], wish: Wish
+    session: AsyncSession, event: type[WishFulfilled] | type[WishConfirmed], wish: Wish, **also: UUID | None
 ) -> WishFulfilled | WishConfirmed:
     await session.flush()
     return event(
@@ -261,4 +292,5 @@ async def _told(
         sequence=wish.version,
         wisher=await _wisher(session, wish),
         claimer=wish.claimer,
+        **also,
     )
