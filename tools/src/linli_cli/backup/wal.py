@@ -234,7 +234,7 @@ class Receiver:
                     f"Somebody else fetches the log of {self._source.name}, which only one can (process "
                     f"{slot['active_pid']} of its server).",
                     f"已有其他进程在获取 {self._source.name} 的日志，只能有一个（服务端进程 {slot['active_pid']}）。",
-                    hint="Left behind by a keeper that was killed? End that pg_receivewal.  若为异常退出遗留，请结束它。\n"
+                    hint="Left behind by a keeper that was killed? End that pg_receivewal.  若为遗留进程，请结束它。\n"
                     "A second place gets a copy of the first one's files.  其他备份位置请复制首个位置的文件。",
                 )
             status = slot and slot["wal_status"]
