@@ -151,6 +151,12 @@ class Life(RuleBasedStateMachine):
         manager = self.people["district"][0]
         assert self.wait_for(manager.post(path, json=into, headers={"If-Match": "*"})).status_code == 200
 
+    @precondition(lambda self: self.state in {State.OPEN, State.ASSIGNED})
+    @rule()
+    def hand_it_down(self) -> None:
+        """Have the district lay it into a unit below, if there is one."""
+        self.make("district", Move.HAND_DOWN, 1, self.read("district"))
+
     @precondition(lambda self: self.running)
     @rule(choice=st.integers(0, 11))
     def let_a_clock_run_out(self, choice: int) -> None:
