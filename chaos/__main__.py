@@ -13,10 +13,11 @@ from rich.console import Console
 from chaos import report
 from chaos.checks import verdict
 from chaos.faults import Fault, planned
-from chaos.load import EVENTS, People, Work, load
+from chaos.load import COMMUNITY, EVENTS, People, Work, load
 from chaos.probe import GIVEN_UP_AFTER, Probe
 from chaos.report import Case
 from chaos.stack import Stack, running
+from linli import units
 from linli_cli.api import Api
 from linli_cli.identity import Identities
 
@@ -27,10 +28,13 @@ _err = Console(stderr=True, highlight=False)
 
 
 async def _in_office(stack: Stack, people: People) -> None:
-    """Wait until work can be given to the manager: of who has just come into office, tickets hears a moment later."""
+    """Wait until all can be reported and given to the manager: tickets hears of units and offices a moment later."""
     async with asyncio.timeout(GIVEN_UP_AFTER), stack.database("tickets") as database:
-        query = "SELECT EXISTS (SELECT FROM known_assignment WHERE staff = $1)"
-        while not await database.fetchval(query, people.manager_id):
+        query = (
+            "SELECT EXISTS (SELECT FROM known_assignment WHERE staff = $1)"
+            " AND EXISTS (SELECT FROM known_unit WHERE unit = $2 AND active)"
+        )
+        while not await database.fetchval(query, people.manager_id, units.parse(COMMUNITY)):
             await asyncio.sleep(0.1)
 
 
@@ -48,7 +52,7 @@ async def _break(stack: Stack, people: People, work: Work, faults: list[Fault]) 
 
 async def _chaos(wished: list[str], *, full: bool) -> bool:
     least = 100_000 if full else 10_000
-    lives = least // EVENTS + 1
+    lives = least * 21 // 20 // EVENTS  # some are given up, as clients should when nobody answers them for long
     async with (
         running(3 if full else 1) as stack,
         httpx.AsyncClient(base_url=stack.home.url, timeout=15, trust_env=False) as client,

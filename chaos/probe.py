@@ -58,11 +58,11 @@ class _Eager(Api):
 
     async def request(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 httpx's own
         assert self._login
+        headers = options.pop("headers", {})
         while True:
             try:
-                headers = {**options.pop("headers", {}), "Authorization": f"Bearer {await self._login()}"}
-                options["headers"] = headers
-                response = await self._client.request(method, path, **options)
+                bearer = {"Authorization": f"Bearer {await self._login()}"}
+                response = await self._client.request(method, path, headers={**headers, **bearer}, **options)
             except ApiProblem as problem:
                 self._work.refused(problem)
             except (httpx.TransportError, Trouble):

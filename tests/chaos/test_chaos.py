@@ -17,6 +17,7 @@ from chaos.report import promises
 
 from linli.testing import Stage
 from linli_cli.api import Api, ApiProblem
+from linli_cli.console import Trouble
 from linli_cli.home import SERVICES
 
 WELL = Verdict(50, 10_000, 10_000, 80, [], [], [], [], ledger=True)
@@ -90,6 +91,26 @@ async def test_what_is_refused_while_a_part_recovers_counts_though_it_succeeds_i
         api = _Eager("http://platform", work, client=client).by(signed_in)
         assert (await api.post("/tickets/v1/tickets", {})).status_code == 201
     assert len(work.broken) == wronged
+
+
+async def test_a_request_is_the_same_however_often_who_asks_has_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaos.probe._EVERY", 0)
+    asked: list[httpx.Headers] = []
+    logins = iter([Trouble("the directory is away", "目录服务不可用"), None])
+
+    async def login() -> str:
+        if trouble := next(logins):
+            raise trouble
+        return "token"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers)
+        return httpx.Response(201)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://platform") as client:
+        api = _Eager("http://platform", Work(), client=client).by(login)
+        await api.request("POST", "/tickets/v1/tickets", headers={"Idempotency-Key": "1"})
+    assert [(one["Idempotency-Key"], one["Authorization"]) for one in asked] == [("1", "Bearer token")]
 
 
 class Broken:
