@@ -157,3 +157,26 @@ async def test_who_withdrew_what_had_followed_is_told_no_more_and_not_taken_up(
     await done(twice, two, "withdraw")
     assert (await read(third, same))["state"] == "open"
     assert (await read(once, three))["outcome"] == "withdrawn"
+
+
+@pytest.mark.parametrize("how", ["hotline", "app"])
+async def test_who_took_reports_down_for_many_ends_one_of_them_alone(
+    tickets: Running, district: httpx.AsyncClient, how: str
+) -> None:
+    """They have one reporter, and are of several people: the other one's goes on."""
+    desk_id = await employ(tickets, "community_manager", COMMUNITY)
+    client, source = {
+        "hotline": (tickets.client("community_manager", COMMUNITY, desk_id), "hotline"),
+        "app": (tickets.client("app", "310104", uuid4()), "app"),
+    }[how]
+    one, two = [await opened(client, source=source, reference=str(uuid4())) for _ in range(2)]
+    await done(district, two, "fold", into=one)
+    await done(client, one, "withdraw")
+    assert (await read(client, two))["state"] == "open"
+
+
+async def test_who_reported_twice_ends_both(residents: list[httpx.AsyncClient], district: httpx.AsyncClient) -> None:
+    one, two = [await opened(residents[0]) for _ in range(2)]
+    await done(district, two, "fold", into=one)
+    await done(residents[0], one, "withdraw")
+    assert (await read(residents[0], two))["state"] == "closed"

@@ -9,6 +9,7 @@ from tickets.models.categories import DEPTH, MOST, kind
 from tickets.models.moves import (
     ANYBODY,
     CLOCKS,
+    CONFIRMER,
     EITHER,
     MANAGER,
     MOVES,
@@ -27,6 +28,7 @@ WHO = {
     RATER: "reporter",
     MANAGER: "manager",
     WORKER: "assignee, manager",
+    CONFIRMER: "reporter; by hotline or patrol manager",
     EITHER: "reporter, manager",
     ANYBODY: "whoever sees it",
     NOBODY: "itself",

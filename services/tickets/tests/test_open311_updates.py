@@ -61,6 +61,16 @@ async def test_the_last_update_says_how_a_request_stands(tickets: Running, peopl
     assert changing <= {row["move"] for row in made}
 
 
+async def test_what_waits_for_its_reporter_still_does_when_it_is_given_to_somebody(
+    tickets: Running, people: People, lamp: str
+) -> None:
+    ticket = await opened(people.resident, category=lamp)
+    await done(people.community, ticket, "ask", note="哪一根?")
+    await done(people.community, ticket, "assign", assignee=str(people.worker))
+    (shown,) = (await tickets.client().get(f"{ROOT}/requests/{ticket}.json", params=IN_STREET)).json()
+    assert (await updates_of(tickets, ticket))[-1]["description"] == shown["status_notes"]
+
+
 @pytest.mark.parametrize(("status", "state"), [("open", "assigned"), ("closed", "closed")])
 async def test_what_an_app_says_as_it_confirms_or_reopens_is_shown(
     tickets: Running, people: People, lamp: str, status: str, state: str

@@ -13,6 +13,7 @@ from linli.testing import Running, Stage, rows_read
 from tickets.app import create_app
 
 LIMIT = 20
+ELSEWHERE = "310104004001"
 LATE = 31
 # One in a hundred is open still; as few were raised, or came by the hotline, and long ago.
 _FILL = """
@@ -90,3 +91,14 @@ async def test_no_more_errands_are_read_than_are_late(tickets: Running, role: st
     asked = client.get("/tickets/v1/errands", params={"limit": LIMIT, "overdue": "true"})
     (read,) = await rows_read(tickets, scope, asked)
     assert LIMIT < read <= 2 * LATE, "the clocks that ran out, and the errands by their keys"
+
+
+@pytest.mark.parametrize("place", [{}, {"latitude": "31.21", "longitude": "121.44"}], ids=["unit", "coordinates"])
+@pytest.mark.parametrize("role", ["resident", "community_manager"])
+async def test_similar_ones_are_found_without_what_is_open_elsewhere(
+    tickets: Running, role: str, place: dict[str, str]
+) -> None:
+    client = tickets.client(role, "310104" if role == "resident" else ELSEWHERE, uuid4())
+    asked = client.get("/tickets/v1/tickets/similar", params={"unit": ELSEWHERE, "category": "lighting", **place})
+    for read in await rows_read(tickets, Scope.of_district(310104), asked):
+        assert read <= LIMIT

@@ -158,6 +158,21 @@ def _reported(caller: Principal, ticket: "Ticket") -> bool:
 
 
 REPORTER: Final = Actor("the reporter (诉求人)", "tickets.close", _reported)
+_TAKEN_DOWN: Final = {"hotline", "patrol"}
+
+
+def _confirms(caller: Principal, ticket: "Ticket") -> bool:
+    # Its reporter took it down at work; whoever asks those concerned (回访) may be another, but not who resolved it.
+    if ticket.source in _TAKEN_DOWN:
+        return caller.id != ticket.resolved_by and (_reported(caller, ticket) or _manages(caller, ticket))
+    return _reported(caller, ticket)
+
+
+CONFIRMER: Final = Actor(
+    "the reporter (诉求人) or, by the hotline or a patrol, those who manage its unit and have not resolved it",
+    "tickets.close",
+    _confirms,
+)
 RATER: Final = Actor(REPORTER.name, "tickets.rate", REPORTER.is_)
 MANAGER: Final = Actor("those who manage the unit that answers for it (承办单位负责人)", "tickets.assign", _manages)
 WORKER: Final = Actor(
@@ -218,7 +233,7 @@ MOVES: Final[dict[Move, Rule]] = {
         _AT_WORK, None, MANAGER, ("unit",), lambda ticket: units.level(ticket.unit) is not units.Level.MICRO_GRID
     ),
     Move.RESOLVE: Rule(frozenset({State.ASSIGNED}), State.RESOLVED, WORKER),
-    Move.CLOSE: Rule(frozenset({State.RESOLVED}), State.CLOSED, REPORTER),
+    Move.CLOSE: Rule(frozenset({State.RESOLVED}), State.CLOSED, CONFIRMER),
     Move.REOPEN: Rule(frozenset({State.RESOLVED}), None, EITHER, ("note",), at_work=True),
     Move.RATE: Rule(
         frozenset({State.CLOSED}),

@@ -37,6 +37,10 @@ class Source(StrEnum):
     QR = "qr"
 
 
+FIRST_HAND: Final = (Source.APP.value, Source.QR.value)
+"""How people report for themselves; what came otherwise was taken down by its reporter (代录)."""
+
+
 class SubjectKind(StrEnum):
     """What a ticket may be about (对象)."""
 
@@ -219,7 +223,7 @@ class Ticket(Clocked, Placed, Versioned, Base):
         """
         self.move(move, caller)
         self.outcome = outcome.value
-        self.confirmed = move is Move.CLOSE and caller is not None
+        self.confirmed = move is Move.CLOSE and caller is not None and caller.id == self.reporter
         self.closed_at = datetime.now(UTC)
 
     def reopen(self, move: Move, caller: Principal | None) -> None:

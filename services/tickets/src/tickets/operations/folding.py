@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, false, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, false, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
@@ -60,7 +60,10 @@ def similar_to(  # noqa: PLR0913 what a report says
             Ticket.longitude.between(longitude - _NEAR_EAST, longitude + _NEAR_EAST),
         )
         alike.append(near)
-        as_published = func.coalesce(case((Ticket.source == Source.OPEN311.value, near)), in_community)
+        # Each has an index: what is open in the community, and what did not come by an app.
+        through_open311 = and_(Ticket.source == Source.OPEN311.value, Ticket.source != Source.APP.value)
+        nowhere = or_(~through_open311, Ticket.latitude.is_(None))
+        as_published = or_(and_(in_community, nowhere), and_(through_open311, near))
     if not alike:
         alike.append(Ticket.unit.between(*units.span(unit)))
     about = [] if category is None else [Ticket.category == category]

@@ -220,7 +220,9 @@ who is there: the step's `facts` have an `open311`.
 
 async def request_updates(session: AsyncSession, unit: int, start: datetime, end: datetime) -> list[RequestUpdate]:
     """List the steps of public tickets in a time, the oldest first."""
-    told = Entry.move.in_([*_TOLD]) | Entry.facts["open311"].is_not(None)
+    # What is given to somebody while it waits for its reporter goes on waiting.
+    waits = and_(Entry.move == Move.ASSIGN.value, Entry.state.is_not_distinct_from(State.WAITING.value))
+    told = and_(Entry.move.in_([*_TOLD]), ~waits) | Entry.facts["open311"].is_not(None)
     statement = (
         select(Entry)
         .join(Ticket, and_(Ticket.district == Entry.district, Ticket.id == Entry.ticket_id))

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,7 +15,7 @@ from linli.models import uuid7
 from linli.outbox import publish
 from linli.security import Principal
 from tickets.models.moves import Clock, Move, Outcome
-from tickets.models.tickets import Follower, Ticket
+from tickets.models.tickets import FIRST_HAND, Follower, Ticket
 from tickets.operations.endings import end_part, resume
 from tickets.operations.followers import reports_of_the_same
 from tickets.operations.levels import move_house
@@ -35,7 +35,8 @@ async def withdraw_ticket(session: AsyncSession, caller: Principal, ticket: Tick
     ticket.close(Move.WITHDRAW, caller, Outcome.WITHDRAWN)
     ticket.stop(Clock)
     same = await reports_of_the_same(session, ticket)
-    first = next((one.folded for one in same if one.follower != ticket.reporter), None)
+    own = await _own(session, caller, ticket, same)
+    first = next((one.folded for one in same if one.folded not in own), None)
     facts = {"unfolded": str(first)} if first else {}
     await enter(session, ticket, Move.WITHDRAW, caller.id, note, **facts)
     await timers.cancel(session, aggregate=ticket.id, unit=ticket.unit, kinds=Clock)
@@ -53,6 +54,18 @@ async def withdraw_ticket(session: AsyncSession, caller: Principal, ticket: Tick
     await end_part(session, ticket)
     if first:
         await _unfold(session, ticket, first, [one for one in same if one.folded != first])
+
+
+async def _own(session: AsyncSession, caller: Principal, ticket: Ticket, same: Sequence[Follower]) -> set[UUID]:
+    """Tell which reports of the same are of the same person: not those that somebody, or an app, took down for many."""
+    folded = [one.folded for one in same if one.follower == ticket.reporter]
+    if not folded or caller.scope.app or ticket.source not in FIRST_HAND:
+        return set()
+    own = select(Ticket.id).where(
+        Ticket.district == ticket.district, Ticket.id.in_(folded), Ticket.source.in_(FIRST_HAND)
+    )
+    async with widened(session):
+        return set(await session.scalars(own))
 
 
 async def _unfold(session: AsyncSession, withdrawn: Ticket, first: UUID, others: Sequence[Follower]) -> None:

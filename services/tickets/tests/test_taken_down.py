@@ -1,10 +1,10 @@
-"""Whoever leaves office takes along nothing of what he entered or split at work: he is a resident from then on."""
+"""What is entered or split at work: seen and confirmed by those in office; whoever leaves takes nothing along."""
 
 from uuid import UUID, uuid4
 
 import pytest
 from services.tickets.tests.conftest import COMMUNITY, GRID, employ
-from services.tickets.tests.test_moves import People, done, moved, people, read, trail
+from services.tickets.tests.test_moves import People, done, moved, opened, people, read, trail
 
 from linli.testing import Running
 
@@ -64,3 +64,26 @@ async def test_what_was_entered_at_work_stays_there(tickets: Running, manager_id
             f" '310104999999999999'; SET LOCAL app.person = '{manager_id}'"
         )
         assert [await tickets.database.fetchval(entries, UUID(one)) for one in (entered, own)] == [0, 1]
+
+
+@pytest.mark.parametrize("source", ["hotline", "patrol"])
+async def test_who_is_asked_of_what_was_taken_down_is_not_asked_by_who_resolved_it(
+    tickets: Running, people: People, source: str
+) -> None:
+    desk_id = await employ(tickets, "community_manager", COMMUNITY)
+    desk = tickets.client("community_manager", COMMUNITY, desk_id)
+    for other, (status, confirmed) in (
+        (desk, (200, True)),
+        (people.community, (200, False)),
+        (people.grid, (403, None)),
+    ):
+        ticket = await opened(desk, source=source, reference=str(uuid4()))
+        await done(people.community, ticket, "assign", assignee=str(people.worker))
+        await done(people.grid, ticket, "resolve")
+        answer = await moved(other, ticket, "close")
+        assert (answer.status_code, answer.json().get("confirmed")) == (status, confirmed), answer.text
+    own = await opened(desk, source=source, reference=str(uuid4()))
+    await done(desk, own, "assign", assignee=str(desk_id))
+    await done(desk, own, "resolve")
+    assert (await moved(desk, own, "close")).status_code == 403
+    assert "close" not in (await read(desk, own))["possible"]
