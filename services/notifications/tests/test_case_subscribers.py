@@ -72,6 +72,7 @@ EVENTS = [
     (WishWithdrawn(**_WISH, wisher=ME, withdrawn_by=OTHER), "wish_withdrawn"),
     (WishFulfilled(**_WISH, wisher=ME, claimer=OTHER), "wish_fulfilled"),
     (WishFulfilled(**_WISH, wisher=uuid4(), claimer=OTHER, listed_by=ME), "wish_to_confirm"),
+    (WishFulfilled(**_WISH, wisher=uuid4(), claimer=OTHER, supervisors=(ME,)), "wish_to_confirm"),
     (WishConfirmed(**_WISH, wisher=OTHER, claimer=ME), "wish_confirmed"),
     (ProjectStarted(**_PROJECT, provider=ME), "project_started"),
     (ProjectEnded(**_PROJECT, provider=ME, outcome="met"), "project_ended"),
@@ -105,6 +106,13 @@ async def test_nobody_is_told_of_what_he_did_himself_or_there_are_no_words_for(
     received = "SELECT count(*) > 0 FROM inbox WHERE event_id = $1"
     await eventually(lambda: notifications.database.fetchval(received, event.id))
     assert not await notifications.database.fetchval("SELECT count(*) FROM notification WHERE event_id = $1", event.id)
+
+
+async def test_who_manages_and_has_wished_himself_is_told_of_his_own_wish(notifications: Running) -> None:
+    me = uuid4()
+    await tell(notifications, WishFulfilled(**_WISH, wisher=me, claimer=OTHER, supervisors=(me, uuid4())))
+    (message,) = await told(notifications, me, 1)
+    assert message["kind"] == "wish_fulfilled"
 
 
 @pytest.mark.parametrize(("event", "kind"), EVENTS, ids=[kind for _, kind in EVENTS])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from services.tickets.tests.conftest import COMMUNITY, FOREIGN, GRID, MICRO, SIBLING, STREET
+from services.tickets.tests.conftest import COMMUNITY, FOREIGN, GRID, MICRO, SIBLING, STREET, employ
 
 from linli import clockwork
 from linli.db import NOBODY
@@ -63,6 +63,11 @@ async def read(client: httpx.AsyncClient, wish: str) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
+
+
+async def fulfilment(tickets: Running, wish: str) -> dict[str, Any]:
+    (event,) = [one for one in await tickets.events("tickets.wish_fulfilled.v1") if one["wish"] == wish]
+    return event
 
 
 async def told(tickets: Running, wish: str) -> list[str]:
@@ -148,11 +153,12 @@ async def test_staff_write_down_somebodys_wish_and_a_resident_only_his_own(ticke
 async def test_staff_record_the_word_of_whom_they_wrote_the_wish_down_for(
     tickets: Running, move: str, state: str, event: str
 ) -> None:
-    elder, lister, colleague, volunteer = [uuid4() for _ in range(4)]
+    elder, colleague, volunteer = [uuid4() for _ in range(3)]
+    lister = await employ(tickets, "community_manager", COMMUNITY)
     manager = tickets.client("community_manager", COMMUNITY, lister)
     wish = await fulfilled(tickets, await wished(manager, wisher=str(elder)), volunteer)
-    (done,) = [one for one in await tickets.events("tickets.wish_fulfilled.v1") if one["wish"] == wish]
-    assert done["listed_by"] == str(lister), "who asks the elder"
+    done = await fulfilment(tickets, wish)
+    assert (done["listed_by"], done["supervisors"]) == (str(lister), []), "who asks the elder"
     for client in (tickets.client("grid_worker", SIBLING), tickets.client("resident", "310104")):
         assert (await step(client, wish, move)).status_code == 403
     answer = await step(tickets.client("grid_worker", GRID, colleague), wish, move)
@@ -173,10 +179,43 @@ async def test_nobody_records_a_word_on_what_he_did_himself(tickets: Running) ->
     assert (await step(tickets.client("grid_worker", GRID), wish, "confirm")).status_code == 200
 
 
+@pytest.mark.parametrize("why", ["fulfilled_it", "moved_elsewhere", "answers_for_a_department"])
+async def test_who_manages_the_unit_is_asked_where_who_wrote_it_down_may_not_record_it(
+    tickets: Running, why: str
+) -> None:
+    await tickets.database.execute("UPDATE known_assignment SET active = false")
+    lister = await employ(tickets, "grid_worker", GRID)
+    manager, _ = [await employ(tickets, "community_manager", unit) for unit in (COMMUNITY, SIBLING[:12])]
+    both = tickets.client("grid_worker", GRID, lister, roles=["grid_worker", "volunteer"])
+    wish = await wished(both, wisher=str(uuid4()))
+    if why != "fulfilled_it":
+        await tickets.database.execute("UPDATE known_assignment SET active = false WHERE staff = $1", lister)
+        role, unit = {"moved_elsewhere": ("grid_worker", SIBLING)}.get(why, ("department_staff", COMMUNITY))
+        await employ(tickets, role, unit, lister)
+    await fulfilled(tickets, wish, lister if why == "fulfilled_it" else None)
+    event = await fulfilment(tickets, wish)
+    assert (event["listed_by"], event["supervisors"]) == (None, [str(manager)])
+    asked = tickets.client("community_manager", COMMUNITY, manager)
+    assert (await step(asked, wish, "confirm")).status_code == 200
+
+
+async def test_who_fulfilled_it_is_not_asked_even_if_he_manages_the_unit(tickets: Running) -> None:
+    await tickets.database.execute("UPDATE known_assignment SET active = false")
+    manager, above = [
+        await employ(tickets, role, unit) for role, unit in (("community_manager", COMMUNITY), ("street_admin", STREET))
+    ]
+    both = tickets.client("community_manager", COMMUNITY, manager, roles=["community_manager", "volunteer"])
+    wish = await fulfilled(tickets, await wished(both, wisher=str(uuid4())), manager)
+    event = await fulfilment(tickets, wish)
+    assert (event["listed_by"], event["supervisors"]) == (None, [str(above)])
+
+
 async def test_what_somebody_wished_himself_nobody_else_has_a_word_on(tickets: Running) -> None:
     elder, manager = uuid4(), tickets.client("community_manager", COMMUNITY)
     resident = tickets.client("resident", "310104", elder)
     wish = await fulfilled(tickets, await wished(resident))
+    event = await fulfilment(tickets, wish)
+    assert (event["listed_by"], event["supervisors"]) == (None, [])
     for move in ("confirm", "deny"):
         assert (await step(manager, wish, move)).status_code == 403
     with pytest.raises(Exception, match="ck_wish_person_listed_by"):

@@ -52,7 +52,11 @@ TOLD: Final[Mapping[type[Event], Mapping[str, Kind]]] = {
     WishClaimed: {"wisher": Kind.WISH_CLAIMED},
     WishReturned: {"claimer": Kind.WISH_CLAIM_ENDED, "wisher": Kind.WISH_RETURNED},
     WishWithdrawn: {"wisher": Kind.WISH_WITHDRAWN},
-    WishFulfilled: {"wisher": Kind.WISH_FULFILLED, "listed_by": Kind.WISH_TO_CONFIRM},
+    WishFulfilled: {
+        "listed_by": Kind.WISH_TO_CONFIRM,
+        "supervisors": Kind.WISH_TO_CONFIRM,
+        "wisher": Kind.WISH_FULFILLED,  # last: who manages and has wished himself says so himself
+    },
     WishConfirmed: {"claimer": Kind.WISH_CONFIRMED},
     ProjectStarted: {"provider": Kind.PROJECT_STARTED},
     ProjectEnded: {"provider": Kind.PROJECT_ENDED},

@@ -122,10 +122,10 @@ CASES: Final[Mapping[Kind, Words]] = {
         "您的心愿已完成。如属实，请确认。",
     ),
     Kind.WISH_TO_CONFIRM: Words(
-        "A wish that you wrote down has come true",
-        "您代为登记的心愿已完成",
-        "We were told that a wish you wrote down for somebody has come true. Please ask, and record whether it has.",
-        "您代为登记的心愿已完成，请询问许愿人并代为反馈是否属实。",
+        "A wish that staff wrote down has come true",
+        "代为登记的心愿已完成",
+        "We were told that a wish staff wrote down for somebody has come true. Please ask, and record whether it has.",
+        "工作人员代为登记的心愿已完成，请询问许愿人并代为反馈是否属实。",
     ),
     Kind.WISH_CONFIRMED: Words(
         "The wish you fulfilled was confirmed",

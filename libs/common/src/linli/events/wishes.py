@@ -5,6 +5,7 @@ from uuid import UUID
 from pydantic import AwareDatetime
 
 from linli.events import Code, Event
+from linli.events.tickets import Supervisors
 
 
 class WishListed(Event, type="tickets.wish_listed.v1", aggregate="wish"):
@@ -52,13 +53,16 @@ class WishFulfilled(Event, type="tickets.wish_fulfilled.v1", aggregate="wish"):
     """The claimer says that the wish has come true.
 
     Attributes:
-        listed_by: the staff who wrote it down for the one who wished, and ask him (代许愿人员).
+        listed_by: the staff who wrote it down for the one who wished, and ask him (代许愿人员), if they may record his
+            word: not who has left office there, or is the claimer.
+        supervisors: those in office who manage its unit, and ask him instead.
     """
 
     wish: UUID
     wisher: UUID
     claimer: UUID
     listed_by: UUID | None = None
+    supervisors: Supervisors = ()
 
 
 class WishConfirmed(Event, type="tickets.wish_confirmed.v1", aggregate="wish"):

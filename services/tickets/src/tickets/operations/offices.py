@@ -125,8 +125,7 @@ async def note_departure(session: AsyncSession, ticket: Ticket) -> None:
     """
     if ticket.assignee is None:
         return
-    covering = _in_office(ticket.unit, KnownAssignment.ANSWERING)
-    if await session.scalar(select(exists().where(covering, KnownAssignment.staff == ticket.assignee))):
+    if await is_in_office(session, ticket.assignee, ticket.unit, KnownAssignment.ANSWERING):
         return
     ticket.touch()
     await enter(session, ticket, Move.ASSIGNEE_LEFT, NOBODY, None, assignee=str(ticket.assignee))
@@ -207,6 +206,11 @@ async def managers_from(session: AsyncSession, unit: int, level: Level, *, but: 
             return people
         at = at.above
     return ()
+
+
+async def is_in_office(session: AsyncSession, staff: UUID, unit: int, roles: AbstractSet[str]) -> bool:
+    """Tell whether somebody has one of some roles at a unit or above it."""
+    return bool(await session.scalar(select(exists().where(_in_office(unit, roles), KnownAssignment.staff == staff))))
 
 
 async def in_office(

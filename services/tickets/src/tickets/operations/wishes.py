@@ -14,9 +14,11 @@ from linli.events.wishes import WishClaimed, WishConfirmed, WishFulfilled, WishL
 from linli.models import uuid7
 from linli.outbox import publish
 from linli.problems import NotFound
-from linli.security import Principal
+from linli.security import PERMISSIONS, Principal
 from tickets.calendar import DAY
+from tickets.models.moves import Level
 from tickets.models.wishes import NotYourWish, OwnWish, Wish, WishMove, WishPerson, WishState
+from tickets.operations.offices import is_in_office, managers_from
 from tickets.operations.rules import rules_of
 from tickets.sight import widened
 
@@ -24,6 +26,8 @@ CLAIM: Final = "claim"
 """The clock of a claim."""
 CLAIM_DAYS: Final = 10
 """Working days that whoever claims a wish has to fulfil it."""
+_NAMING: Final = frozenset(role for role, permissions in PERMISSIONS.items() if "wishes.name" in permissions)
+"""The roles in which somebody writes down what others wish, and records their word."""
 _WISHER: Final = "the one who wished (许愿人)"
 _CLAIMER: Final = "the one who claimed it (认领人)"
 
@@ -185,7 +189,17 @@ async def fulfil_wish(session: AsyncSession, caller: Principal, wish: Wish) -> N
     wish.fulfil()
     await timers.cancel(session, aggregate=wish.id, unit=wish.unit, kinds=[CLAIM])
     person = (await _people_of(session, [wish]))[wish.id]
-    await publish(session, await _told(session, WishFulfilled, wish, listed_by=person.listed_by))
+    asked = await _asked(session, wish, person.listed_by)
+    await publish(session, await _told(session, WishFulfilled, wish, **asked))
+
+
+async def _asked(session: AsyncSession, wish: Wish, listed_by: UUID | None) -> dict[str, object]:
+    """Name who asks whom a wish was written down for: who did that, or if he can't, those who manage its unit."""
+    if listed_by is None:
+        return {}
+    if listed_by != wish.claimer and await is_in_office(session, listed_by, wish.unit, _NAMING):
+        return {"listed_by": listed_by}
+    return {"supervisors": await managers_from(session, wish.unit, Level.COMMUNITY, but=wish.claimer)}
 
 
 async def confirm_wish(session: AsyncSession, caller: Principal, wish: Wish) -> None:
@@ -283,7 +297,7 @@ async def _wisher(session: AsyncSession, wish: Wish) -> UUID:
 
 
 async def _told(
-    session: AsyncSession, event: type[WishFulfilled] | type[WishConfirmed], wish: Wish, **also: UUID | None
+    session: AsyncSession, event: type[WishFulfilled] | type[WishConfirmed], wish: Wish, **also: object
 ) -> WishFulfilled | WishConfirmed:
     await session.flush()
     return event(
