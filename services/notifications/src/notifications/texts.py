@@ -203,8 +203,8 @@ TEMPLATES: Final[Mapping[Kind, Words]] = {
     Kind.TICKET_SPLIT_FROM_YOU: Words(
         "A ticket was split into parts",
         "您的工单已拆分",
-        "This ticket was split into {parts} parts, each given to somebody. Nothing remains to be done for the whole.",
-        "该工单已拆分为 {parts} 个子工单，分别派单办理，您无需继续处理原工单。",
+        "This ticket was split into {parts} parts. Nothing remains to be done for the whole.",
+        "该工单已拆分为 {parts} 个子工单，您无需继续处理原工单。",
     ),
     Kind.TICKET_NOTED: Words(
         "There is news on a ticket",
