@@ -166,6 +166,21 @@ ABOVE: dict[str, Any] = {"handler": units.parse(STREET), "supervisors": (MANAGER
                 "manager": "ticket_unfolded_to_you",
             },
         ),
+        (
+            TicketUnfolded(
+                **{**BOTH, "assignee": None},
+                **ABOVE,
+                withdrawn=uuid4(),
+                workers=(ASSIGNEE,),
+                members=(MEMBER, ASSIGNEE),
+            ),
+            {
+                "reporter": "ticket_unfolded",
+                "assignee": "ticket_unfolded_to_you",
+                "manager": "ticket_unfolded_to_you",
+                "member": "ticket_for_your_department",
+            },
+        ),
         (TicketSplit(**OF, reporter=REPORTER, parts=(uuid4(),), split_by=MANAGER), {"reporter": "ticket_split"}),
         (
             TicketSplit(**BOTH, parts=(uuid4(),), split_by=MANAGER),

@@ -152,6 +152,28 @@ async def test_who_reported_the_same_goes_on_where_it_was_handed_down_to(tickets
     assert (await read(own[2], three))["folded_into"] == two
 
 
+@pytest.mark.parametrize("visibility", ["district", "private"])
+async def test_who_sees_what_goes_on_only_where_it_was_handed_down_to_is_told(
+    tickets: Running, people: People, visibility: str
+) -> None:
+    code = await made(tickets, f"goes_on_{visibility}")
+    told_before, below = [await employ(tickets, "department_staff", unit) for unit in ("310104", COMMUNITY)]
+    for staff in (told_before, below):
+        await join(tickets, code, staff)
+    category = {"name": "灯", "name_en": "Lamps", "department": code, "visibility": visibility}
+    assert (await people.district.put(f"/tickets/v1/categories/{code}", json=category)).status_code == 201
+    own = [tickets.client("resident", "310104", uuid4()) for _ in range(2)]
+    one, two = [await opened(client, STREET, category=code) for client in own]
+    await done(people.street, two, "fold", into=one)
+    await done(people.street, one, "hand_down", unit=GRID)
+    await done(own[0], one, "withdraw")
+    (event,) = await told(tickets, two, "unfolded")
+    assert event["members"] == [str(below)]
+    sees = (await people.grid.get(f"/tickets/v1/tickets/{two}")).status_code == 200
+    assert sees is (visibility == "district")
+    assert (str(people.worker) in event["workers"]) is sees
+
+
 async def manager_id(tickets: Running) -> str:
     return str(await employ(tickets, "community_manager", COMMUNITY))
 

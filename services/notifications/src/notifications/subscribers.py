@@ -175,10 +175,15 @@ async def ticket_folded(session: AsyncSession, event: TicketFolded) -> None:
 
 @subscriptions.on(TicketUnfolded, since="0.2")
 async def ticket_unfolded(session: AsyncSession, event: TicketUnfolded) -> None:
-    """Tell the reporter that his own report goes on, others of the same that they follow it, and those whose it is."""
-    followers = dict.fromkeys(event.followers, Kind.TICKET_FOLLOWED_REPLACED)
-    theirs = {one: Kind.TICKET_UNFOLDED_TO_YOU for one in (*event.supervisors, event.assignee) if one is not None}
-    await notify(session, event, event.ticket, {**followers, **theirs, event.reporter: Kind.TICKET_UNFOLDED})
+    """Tell the reporter that his own report goes on, others of the same that they follow it, and those whose it is.
+
+    And its department, of what that sees only now.
+    """
+    told = dict.fromkeys(event.followers, Kind.TICKET_FOLLOWED_REPLACED)
+    told |= dict.fromkeys(event.members, Kind.TICKET_FOR_YOUR_DEPARTMENT)
+    people = (*event.supervisors, *event.workers, event.assignee)
+    told |= {one: Kind.TICKET_UNFOLDED_TO_YOU for one in people if one is not None}
+    await notify(session, event, event.ticket, told | {event.reporter: Kind.TICKET_UNFOLDED})
 
 
 @subscriptions.on(TicketSplit, since="0.2")

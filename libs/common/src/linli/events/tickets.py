@@ -256,6 +256,8 @@ class TicketUnfolded(Event, type="tickets.unfolded.v1", aggregate="ticket"):
         supervisors: those in office there who see to it that the matter goes on.
         withdrawn: the one that it was folded into.
         followers: who else followed that, and follows this from now on.
+        workers: where it has moved down with that, the workers of its grid, if they see it.
+        members: those who answer for the department that it is for, and see it only now.
     """
 
     ticket: UUID
@@ -265,6 +267,8 @@ class TicketUnfolded(Event, type="tickets.unfolded.v1", aggregate="ticket"):
     supervisors: Supervisors = ()
     withdrawn: UUID
     followers: Followers = ()
+    workers: Supervisors = ()
+    members: Supervisors = ()
 
 
 class TicketSplit(Event, type="tickets.split.v1", aggregate="ticket"):

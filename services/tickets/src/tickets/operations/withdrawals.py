@@ -19,7 +19,7 @@ from tickets.models.tickets import FIRST_HAND, Follower, Ticket
 from tickets.operations.endings import end_part, resume
 from tickets.operations.followers import reports_of_the_same
 from tickets.operations.levels import move_house
-from tickets.operations.offices import note_departure
+from tickets.operations.offices import newly_answering, note_departure, workers_of
 from tickets.operations.tickets import enter, find_ticket
 from tickets.operations.whistles import call_off
 from tickets.sight import widened
@@ -89,9 +89,12 @@ async def _unfold(session: AsyncSession, withdrawn: Ticket, first: UUID, others:
         ticket.unfold(withdrawn)
         ticket.followers = len(others)
         facts: dict[str, Any] = {"assignee": str(ticket.assignee)} if ticket.assignee else {}
+        event = partial(TicketUnfolded, withdrawn=withdrawn.id)
         if moves := ticket.unit != before:
             facts |= {"from": units.short(before), "to": units.short(ticket.unit)}
-        event = partial(TicketUnfolded, withdrawn=withdrawn.id)
+            with session.no_autoflush:  # all of it is one change, and one step of the trail
+                workers, members = await workers_of(session, ticket), await newly_answering(session, ticket, before)
+            event = partial(event, workers=workers, members=members)
         await resume(session, ticket, event, move=Move.UNFOLD, withdrawn=str(withdrawn.id), **facts)
         if moves:
             await move_house(session, ticket)
