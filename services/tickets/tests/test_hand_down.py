@@ -78,6 +78,35 @@ async def test_who_can_give_it_away_is_told_and_only_who_sees_it_besides(
     assert manager in event["supervisors"]
 
 
+@pytest.mark.parametrize(
+    ("moves", "what"),
+    [
+        ([("hand_down", {"unit": "310104779001001"})], "returned"),
+        ([("escalate", {"note": "需要区里协调"}), ("return", {"note": "属地办理"})], "returned"),
+        ([("resolve", {}), ("reopen", {"note": "又灭了"})], "reopened"),
+    ],
+)
+async def test_the_leader_of_a_grid_can_give_nothing_away_and_those_above_are_told_beside_him(
+    tickets: Running, moves: list[tuple[str, dict[str, Any]]], what: str
+) -> None:
+    street, grid = "310104779", "310104779001001"
+    await tickets.know_units(grid)
+    await tickets.database.execute("UPDATE known_assignment SET active = false WHERE unit / 1000000000 = 310104779")
+    above, leader = await employ(tickets, "street_admin", street), await employ(tickets, "community_manager", grid)
+    worker, following = [str(await employ(tickets, "grid_worker", grid)) for _ in range(2)]
+    resident, district = tickets.client("resident", "310104", uuid4()), tickets.client("district_admin", "310104")
+    ticket = await opened(resident, street if moves[0][0] == "hand_down" else grid)
+    if what == "reopened":
+        await done(district, ticket, "assign", assignee=worker)
+    for move, body in moves:
+        await done(district, ticket, move, **body)
+    (event,) = await told(tickets, ticket, what)
+    assert event["supervisors"][:2] == [str(above), str(leader)]
+    for role, unit, who, status in (("community_manager", grid, leader, 403), ("street_admin", street, above, 200)):
+        gives = await moved(tickets.client(role, unit, who), ticket, "assign", assignee=following)
+        assert gives.status_code == status, gives.text
+
+
 async def test_staff_of_its_department_who_see_it_only_there_are_told(tickets: Running, people: People) -> None:
     await made(tickets, "lamps")
     told_before, below = [await employ(tickets, "department_staff", unit) for unit in ("310104", STREET)]

@@ -166,14 +166,17 @@ async def workers_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
 
 
 async def supervisors_of(session: AsyncSession, ticket: Ticket) -> tuple[UUID, ...]:
-    """List who sees to it that a ticket goes on (负责人): in office at the level that answers for it now.
+    """List who sees to it that a ticket goes on (负责人): those who manage it, and in its grid the leader (网格长).
 
-    Where nobody is, those of the level below are told: a ticket that was raised to an empty desk must not be lost.
+    He may not give it away: somebody who may is told beside him, from above where need be. Where nobody may who is in
+    office, those of the level below are told: a ticket that was raised to an empty desk must not be lost.
     """
+    managers = await managers_from(session, ticket.handler, Level(ticket.level))
     level: Level | None = Level(ticket.level)
     while level:
-        if people := await in_office(session, ticket.unit, {KnownAssignment.SUPERVISING[level]}):
-            return people
+        there = await in_office(session, ticket.unit, {KnownAssignment.SUPERVISING[level]})
+        if people := dict.fromkeys((*managers, *there)):
+            return tuple(people)[:SUPERVISORS]
         level = level.below
     return ()
 
