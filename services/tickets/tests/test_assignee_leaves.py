@@ -8,11 +8,14 @@ import pytest
 from services.tickets.tests.conftest import COMMUNITY, GRID, MICRO, SIBLING, STREET, employ
 from services.tickets.tests.test_moves import done, moved, opened, read, trail
 from services.tickets.tests.test_moves import told as heard
+from services.tickets.tests.test_open311 import ROOT, new_key, posted
+from services.tickets.tests.test_similar import lamp
 
 from linli import units
 from linli.events.directory import AssignmentChanged
 from linli.testing import Running, eventually, tell
 
+__all__ = ["lamp"]
 TICKETS = "/tickets/v1/tickets"
 DISTRICT = "310104"
 
@@ -264,3 +267,54 @@ async def test_nothing_is_given_to_somebody_who_is_just_leaving(tickets: Running
         await database.execute("SELECT FROM ticket WHERE id = $1 FOR NO KEY UPDATE NOWAIT", UUID(ticket))
     refused = await giving
     assert (refused.status_code, refused.json()["type"]) == (404, "urn:linli:problem:nobody-there")
+
+
+@pytest.mark.parametrize(("move", "body"), [("reopen", {"note": "又灭了"}), ("rate", {"rating": 1}), ("withdraw", {})])
+async def test_nothing_comes_back_unnoted_to_somebody_who_is_just_leaving(
+    tickets: Running, move: str, body: dict[str, Any]
+) -> None:
+    """Whoever takes it up again waits for what becomes of his office, and keeps nobody from the ticket meanwhile."""
+    leaving, database = await employ(tickets, "grid_worker", GRID), tickets.database
+    manager = await employ(tickets, "community_manager", COMMUNITY)
+    reporter, neighbour = [tickets.client("resident", "310104", uuid4()) for _ in range(2)]
+    client = tickets.client("district_admin", DISTRICT)
+    ticket = named = await opened(reporter)
+    await done(client, ticket, "assign", assignee=str(leaving))
+    if move == "withdraw":
+        reporter, named = neighbour, await opened(neighbour, unit=SIBLING)
+        await done(client, ticket, "fold", into=named)
+    else:
+        await done(client, ticket, "resolve")
+    if move == "rate":
+        await done(reporter, ticket, "close")
+    async with database.transaction():
+        await database.execute("UPDATE known_assignment SET active = false WHERE staff = $1", leaving)
+        coming = asyncio.create_task(moved(reporter, named, move, **body))
+        await eventually(lambda: database.fetchval("SELECT true FROM pg_locks WHERE NOT granted LIMIT 1"))
+        await database.execute("SELECT FROM ticket WHERE id = $1 FOR NO KEY UPDATE NOWAIT", UUID(named))
+    assert (await coming).status_code == 200
+    (event,) = await told(tickets, ticket)
+    assert (event["assignee"], event["supervisors"]) == (str(leaving), [str(manager)])
+
+
+async def test_nothing_comes_back_unnoted_through_open311_either(tickets: Running, lamp: str) -> None:
+    leaving, database = await employ(tickets, "grid_worker", GRID), tickets.database
+    client, key = tickets.client("district_admin", DISTRICT), (await new_key(tickets))["key"]
+    ticket = await posted(tickets.client(), key, service_code=lamp)
+    await done(client, ticket, "assign", assignee=str(leaving))
+    await done(client, ticket, "resolve")
+    update = {
+        "api_key": key,
+        "jurisdiction_id": STREET,
+        "service_request_id": ticket,
+        "update_id": "1",
+        "updated_datetime": "2026-11-22T08:00:00+08:00",
+        "status": "open",
+        "description": "又灭了",
+    }
+    async with database.transaction():
+        await database.execute("UPDATE known_assignment SET active = false WHERE staff = $1", leaving)
+        coming = asyncio.create_task(tickets.client().post(f"{ROOT}/servicerequestupdates.json", data=update))
+        await eventually(lambda: database.fetchval("SELECT true FROM pg_locks WHERE NOT granted LIMIT 1"))
+    assert (await coming).status_code == 200
+    assert [event["assignee"] for event in await told(tickets, ticket)] == [str(leaving)]

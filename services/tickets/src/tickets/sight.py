@@ -13,9 +13,10 @@ reported itself. That could be a policy, if it had a way of seeing of its own in
 it in theirs.
 
 What goes past the ORM is not narrowed, so neither can read anything by it: `operations.figures` and
-`operations.calendar` ask for permissions they don't have, `operations.rules`, `operations.offices` and `linli.timers`
-read no tickets, `operations.intake` and `operations.tickets.enter` only write, and `operations.whistles.call_off` asks
-no more than whether anybody was called. Whoever is both sees as staff do.
+`operations.calendar` ask for permissions they don't have, `operations.rules` and `linli.timers` read no tickets,
+`operations.offices` tells nothing of those whose assignees it holds, `operations.intake` and `operations.tickets.enter`
+only write, and `operations.whistles.call_off` asks no more than whether anybody was called. Whoever is both sees
+as staff do.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence

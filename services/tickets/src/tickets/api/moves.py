@@ -16,7 +16,7 @@ from linli.security import Caller, Principal, require
 from linli.service import KeyedTransaction, Router
 from linli.units import UnitCode, short
 from tickets.api.tickets import answer
-from tickets.models.moves import Level, Outcome
+from tickets.models.moves import POOR, Level, Outcome
 from tickets.models.tickets import Source, Ticket, handler_of
 from tickets.operations import endings, folding, levels, offices, questions, withdrawals
 from tickets.operations import tickets as operations
@@ -247,7 +247,7 @@ async def reopen_ticket(
     response: Response,
 ) -> TicketOut:
     """Say why it is not dealt with after all (重新办理): the one who had it takes it up again."""
-    ticket = await _held(session, caller, ticket_id, match)
+    ticket = await _held_with_assignees(session, caller, ticket_id, match)
     await endings.reopen_ticket(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -262,7 +262,7 @@ async def withdraw_ticket(
     response: Response,
 ) -> TicketOut:
     """Take one's report back (撤回), before it is resolved."""
-    ticket = await _held(session, caller, ticket_id, match)
+    ticket = await _held_with_assignees(session, caller, ticket_id, match)
     await withdrawals.withdraw_ticket(session, caller, ticket, body.note)
     return answer(ticket, response)
 
@@ -277,7 +277,8 @@ async def rate_ticket(
     response: Response,
 ) -> TicketOut:
     """Say how well it was answered (评价), 1 to 5; under 3 it is taken up again."""
-    ticket = await _held(session, caller, ticket_id, match)
+    held = _held_with_assignees if body.rating < POOR else _held
+    ticket = await held(session, caller, ticket_id, match)
     await endings.rate_ticket(session, caller, ticket, body.rating, body.note)
     return answer(ticket, response)
 
@@ -320,6 +321,13 @@ async def _held(session: AsyncSession, caller: Principal, ticket_id: UUID, match
     Whoever corrects them locks in this order, too: otherwise the two would wait for each other.
     """
     await hold_rules(session, caller.district)
+    return await _found(session, ticket_id, match)
+
+
+async def _held_with_assignees(session: AsyncSession, caller: Principal, ticket_id: UUID, match: Match) -> Ticket:
+    """Find a ticket as `_held` does, for a move by which it may come back to who had it, or what was folded into it."""
+    await hold_rules(session, caller.district)
+    await offices.hold_assignees(session, ticket_id)
     return await _found(session, ticket_id, match)
 
 

@@ -19,6 +19,7 @@ from tickets.models.moves import Clock, Level, Move, State
 from tickets.models.offices import STAFF, KnownAssignment
 from tickets.models.tickets import Ticket
 from tickets.operations.tickets import enter
+from tickets.sight import widened
 
 
 class NobodyThere(NotFound):
@@ -38,6 +39,27 @@ async def hold_offices(session: AsyncSession, district: int, staff: UUID) -> Non
 
 
 _HOLD: Final = "SELECT FROM known_assignment WHERE district = $1 AND staff = $2 AND active ORDER BY id FOR SHARE"
+
+
+async def hold_assignees(session: AsyncSession, ticket_id: UUID) -> None:
+    """Have nobody leave office whom a ticket, or what was folded into it, may come back to in this transaction.
+
+    Otherwise neither would note it: who leaves finds nothing yet that is still to be done, and who takes it up again
+    finds him in office. Before the ticket is locked, as `hold_offices`.
+    """
+    async with widened(session):  # residents hold nobody's office, nor see what was folded into theirs
+        await fetch(session, _HOLD_ASSIGNEES, session.info["scope"].district, ticket_id)
+
+
+_HOLD_ASSIGNEES: Final = """
+    SELECT FROM known_assignment
+    WHERE district = $1 AND active AND staff = ANY (ARRAY(
+        SELECT assignee FROM ticket WHERE district = $1 AND id = $2
+        UNION ALL
+        SELECT assignee FROM ticket_follower JOIN ticket ON ticket.district = $1 AND ticket.id = folded
+        WHERE ticket_follower.district = $1 AND ticket_id = $2
+    ))
+    ORDER BY id FOR SHARE"""
 
 
 async def assign_ticket(
