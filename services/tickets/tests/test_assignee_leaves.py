@@ -12,8 +12,10 @@ from services.tickets.tests.test_open311 import ROOT, new_key, posted
 from services.tickets.tests.test_similar import lamp
 
 from linli import units
+from linli.db import Scope, transaction
 from linli.events.directory import AssignmentChanged
 from linli.testing import Running, eventually, tell
+from tickets.subscribers import keep_assignments
 
 __all__ = ["lamp"]
 TICKETS = "/tickets/v1/tickets"
@@ -318,3 +320,48 @@ async def test_nothing_comes_back_unnoted_through_open311_either(tickets: Runnin
         await eventually(lambda: database.fetchval("SELECT true FROM pg_locks WHERE NOT granted LIMIT 1"))
     assert (await coming).status_code == 200
     assert [event["assignee"] for event in await told(tickets, ticket)] == [str(leaving)]
+
+
+async def test_what_several_had_who_leave_is_locked_by_its_ids(tickets: Running) -> None:
+    """As corrections of the calendar and folds do: otherwise they could wait for each other."""
+    early, late = sorted([uuid4(), uuid4()])
+    database = tickets.database
+    people = [await employ(tickets, "grid_worker", GRID) for _ in range(2)]
+    first, second = [await given(tickets, staff) for staff in people]
+    for office, staff in ((late, people[0]), (early, people[1])):  # the later ticket is of who is noted earlier
+        await database.execute("UPDATE known_assignment SET id = $1 WHERE staff = $2", office, staff)
+    ended = [
+        AssignmentChanged(
+            assignment=office, staff=staff, unit=units.parse(GRID), role="grid_worker", sequence=2, active=False
+        )
+        for office, staff in ((early, people[1]), (late, people[0]))
+    ]
+    async with database.transaction():
+        await database.execute("SELECT FROM ticket WHERE id = $1 FOR NO KEY UPDATE", UUID(first))
+        leaving = asyncio.create_task(left_together(tickets, ended))
+        await eventually(lambda: database.fetchval("SELECT true FROM pg_locks WHERE NOT granted LIMIT 1"))
+        await database.execute("SELECT FROM ticket WHERE id = $1 FOR NO KEY UPDATE NOWAIT", UUID(second))
+    await leaving
+    for ticket in (first, second):
+        assert len(await told(tickets, ticket)) == 1
+
+
+async def test_who_leaves_two_offices_at_once_is_noted_once(tickets: Running) -> None:
+    leaving = await employ(tickets, "community_manager", COMMUNITY)
+    await employ(tickets, "grid_worker", GRID, leaving)
+    ticket = await given(tickets, leaving)
+    offices = await tickets.database.fetch("SELECT * FROM known_assignment WHERE staff = $1", leaving)
+    ended = [
+        AssignmentChanged(
+            assignment=one["id"], staff=leaving, unit=one["unit"], role=one["role"], sequence=2, active=False
+        )
+        for one in offices
+    ]
+    await left_together(tickets, ended)
+    assert len(await told(tickets, ticket)) == 1
+
+
+async def left_together(tickets: Running, ended: list[AssignmentChanged]) -> None:
+    """Have the directory's word of several offices come at once."""
+    async with transaction(tickets.app.state.sessions, Scope.of_district(310104)) as session:
+        await keep_assignments(session, ended)

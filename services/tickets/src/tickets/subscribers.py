@@ -41,7 +41,6 @@ async def keep_assignments(session: AsyncSession, events: Sequence[AssignmentCha
     await figures.begin_figures(session, events[0].district * 10**12)
     if left := {event.staff for event in newest.values() if event.role == STAFF}:
         await departments.leave(session, events[0].district, left)
-    for staff, unit in ended:
-        await offices.leave(session, staff, unit)
     if ended:
+        await offices.leave(session, events[0].district, ended)
         await case_teams.leave(session, events[0].district)

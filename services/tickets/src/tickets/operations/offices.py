@@ -1,10 +1,11 @@
 """Use cases of who is in office (在岗): a ticket is given to one of them, and others are told how it goes on."""
 
+from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from linli import timers, units
@@ -123,15 +124,18 @@ async def _answers_for(session: AsyncSession, ticket: Ticket, staff: UUID, calle
     return bool(await fetch(session, _ANSWERS_FOR, *values))
 
 
-async def leave(session: AsyncSession, staff: UUID, unit: int) -> None:
-    """Note that the assignee is gone (离岗) on what is still to be done of somebody who left an office at a unit."""
+async def leave(session: AsyncSession, district: int, ended: Collection[tuple[UUID, int]]) -> None:
+    """Note that the assignee is gone (离岗) on what is still to be done of those who left offices, each at a unit.
+
+    All of it is locked by its ids: whoever locks several tickets does so in this order.
+    """
+    theirs = (and_(Ticket.assignee == staff, Ticket.unit.between(*units.span(unit))) for staff, unit in ended)
     held = (
         select(Ticket)
         .where(
-            Ticket.district == units.district(unit),
-            Ticket.assignee == staff,
+            Ticket.district == district,
             Ticket.state.in_([State.ASSIGNED.value, State.WAITING.value]),
-            Ticket.unit.between(*units.span(unit)),
+            or_(*theirs),
         )
         .order_by(Ticket.id)
         .with_for_update(key_share=True)
