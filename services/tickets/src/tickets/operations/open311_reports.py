@@ -33,6 +33,7 @@ from tickets.operations.intake import Report as Taken
 from tickets.operations.intake import open_ticket
 from tickets.operations.offices import hold_assignees
 from tickets.operations.questions import answer_for_reporter
+from tickets.operations.rules import hold_rules
 from tickets.operations.tickets import entries_of, find_ticket, note_ticket
 from tickets.schemas.open311 import Status
 
@@ -240,7 +241,8 @@ async def add_update(session: AsyncSession, caller: Principal, said: Word) -> UU
 async def _own_ticket(session: AsyncSession, caller: Principal, ticket_id: UUID) -> Ticket:
     if not await open311.named_requests(session, caller.unit, [ticket_id]):
         raise ArgumentUnknown(name="service_request_id")
-    await hold_assignees(session, ticket_id)  # before it is locked, as in `api.moves`
+    await hold_rules(session, caller.district)  # this and those who have it before it is locked, as in `api.moves`
+    await hold_assignees(session, ticket_id)
     ticket = await find_ticket(session, ticket_id, to_change=True)
     if ticket.reporter != caller.id:
         raise NotYourRequest(permission="reporter")
