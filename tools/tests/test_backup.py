@@ -348,9 +348,10 @@ async def test_no_more_waits_here_than_fits_while_the_place_can_not_be_written(
                     files = (tmp_path / "spool").rglob("*")
                     sizes.append(sum(file.stat().st_size for file in files if file.is_file()))
                 again = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
-                with pytest.raises(Trouble, match="No space left"):
-                    await asyncio.to_thread(again.round)
-                assert again._process is None, "nor does one that starts now begin to fetch"
+                for one in (receiver.finish, again.round, again.finish):
+                    with pytest.raises(Trouble, match="No space left"):
+                        await asyncio.to_thread(one)
+                    assert again._process is None, "nor does one that starts now begin to fetch"
             assert 3 * segments.SIZE < max(sizes) < 7 * segments.SIZE
             await _rounds_as_well_as_may_be(receiver, lambda: len(wal.pieces(place, system)) > before + 9)
         finally:
@@ -395,26 +396,56 @@ async def test_the_log_is_kept_by_one_who_may_not_delete(
     assert wal.gap(place, server) == []
 
 
+@pytest.mark.parametrize("spool", ["spool", "another"])
 async def test_only_one_fetches_a_servers_log_and_another_is_told(
-    stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path
+    stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path, spool: str
 ) -> None:
     [source] = take.sources(stores)
     other = Place(str(tmp_path / "other"), make=True)
     first = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
-    second = wal.Receiver(source, other, key[0], tmp_path / "spool2", stores.files)
+    second = wal.Receiver(source, other, key[0], tmp_path / spool, stores.files)
     async with connected(source.url) as connection:
         system, _ = await reached.who(connection)
         try:
             await _rounds(first, lambda: until(place, system) is not None)
             for _ in range(3):
+                await connection.execute("SELECT pg_logical_emit_message(false, 'test', 'x')")
+                await connection.execute("SELECT pg_switch_wal()")
+                await asyncio.sleep(0.5)  # a piece waits in the spool
                 with pytest.raises(Trouble, match="Somebody else fetches") as caught:
                     await asyncio.to_thread(second.round)
+                await asyncio.to_thread(second.finish)
             assert "已有其他进程" in caught.value.chinese
-            assert until(other, system) is None
+            assert other.names() == []
+            now = await connection.fetchval("SELECT clock_timestamp()")
+            await _rounds(first, lambda: (until(place, system) or now) > now)
+            there = wal.pieces(place, system)
+            assert len(there) >= 3
+            assert segments.missing(min(there), there) == []
             await asyncio.to_thread(first.finish)
             await _rounds_as_well_as_may_be(second, lambda: until(other, system) is not None)
         finally:
             for one in (first, second):
+                await asyncio.to_thread(one.finish)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+
+
+async def test_what_is_fetched_after_its_keeper_was_killed_is_kept_by_the_next(
+    stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path
+) -> None:
+    [source] = take.sources(stores)
+    killed, again = (wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files) for _ in range(2))
+    async with connected(source.url) as connection:
+        system, _ = await reached.who(connection)
+        try:
+            await _rounds(killed, lambda: until(place, system) is not None)
+            before = len(wal.pieces(place, system))
+            killed._let_go()  # as the kernel does; pg_receivewal goes on
+            await connection.execute("SELECT pg_logical_emit_message(false, 'test', 'x')")
+            await connection.execute("SELECT pg_switch_wal()")
+            await _rounds_as_well_as_may_be(again, lambda: len(wal.pieces(place, system)) > before)
+        finally:
+            for one in (killed, again):
                 await asyncio.to_thread(one.finish)
             await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
 

@@ -6,13 +6,14 @@ a base backup begins anew. The spool is bounded in the same way. Files of ticket
 """
 
 import asyncio
+import fcntl
 import gzip
 import hashlib
 import re
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -126,6 +127,7 @@ class Receiver:
         self._root = spool
         self._files = NewFiles(source, place, lock, store)
         self._process: subprocess.Popen[bytes] | None = None
+        self._held: ExitStack | None = None
         self._system = ""
         self._timeline = 0
         self._since: datetime | None = None
@@ -160,7 +162,7 @@ class Receiver:
             self._there = True
 
     def _keep(self) -> None:
-        if not self._system:
+        if not self._held:
             return
         try:
             self._ship()
@@ -173,10 +175,13 @@ class Receiver:
         return sum(file.stat().st_size for file in self._spool.glob("*")) > _SPOOL_LIMIT
 
     def finish(self) -> None:
-        """Stop fetching, and keep what came last."""
+        """Stop fetching, keep what came last, and leave the spool to whoever comes next."""
         self.end()
-        if self._system:
-            self._ship()
+        try:
+            if self._held:
+                self._ship()
+        finally:
+            self._let_go()
 
     def end(self) -> None:
         """Stop fetching."""
@@ -188,10 +193,38 @@ class Receiver:
                 self._process.kill()
         self._process = None
 
+    def _hold(self, system: str) -> None:
+        """Have a server's spool to oneself: what waits there for one place must not go to another instead.
+
+        Raises:
+            Trouble: when somebody else has it.
+        """
+        if self._held and system == self._system:
+            return
+        self._root.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as held:
+            # Beside the spool, which is emptied; a pg_receivewal that outlives its keeper doesn't inherit it.
+            file = held.enter_context((self._root / f"{system}.lock").open("w"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Trouble(
+                    f"Somebody else fetches the log of {self._source.name} into {self._root}, which only one can.",
+                    f"已有其他进程在获取 {self._source.name} 的日志（暂存于 {self._root}），只能有一个。",
+                    hint="A second place gets a copy of the first one's files.  其他备份位置请复制首个位置的文件。",
+                ) from None
+            self._let_go()
+            self._held, self._system = held.pop_all(), system
+
+    def _let_go(self) -> None:
+        if self._held:
+            self._held.close()
+        self._held = None
+
     def _begin(self) -> None:
         self._mark = None
         new = asyncio.run(self._prepare())
-        self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._spool.mkdir(mode=0o700, exist_ok=True)
         if new:  # what the spool ends with is not where the server begins
             with suppress(Trouble):
                 self._ship()
@@ -219,7 +252,9 @@ class Receiver:
     async def _prepare(self) -> bool:
         """Have the server keep what was not fetched; tell whether that begins only now."""
         async with connected(self._source.url) as connection:
-            self._system, self._timeline = await reached.who(connection)
+            system, timeline = await reached.who(connection)
+            self._hold(system)
+            self._timeline = timeline
             self._since, self._before = await reached.origin(connection, self._timeline)
             self._require_place()
             if self._is_full():
