@@ -359,6 +359,34 @@ async def test_no_more_waits_here_than_fits_while_the_place_can_not_be_written(
             await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
 
 
+async def test_why_nothing_is_kept_is_told_though_a_piece_becomes_whole_meanwhile(
+    stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [source] = take.sources(stores)
+    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+    stat = Path.stat
+
+    def refuse(*_: object) -> None:
+        raise Trouble("No space left on device", "磁盘已满")
+
+    def stat_too_late(file: Path, **options: bool) -> os.stat_result:
+        return stat(file.with_suffix(".gone") if file.suffix == segments.PARTIAL else file, **options)
+
+    async with connected(source.url) as connection:
+        system, _ = await reached.who(connection)
+        try:
+            await _rounds(receiver, lambda: until(place, system) is not None)
+            await connection.execute("SELECT pg_logical_emit_message(true, 'test', 'x')")
+            with monkeypatch.context() as patched:
+                patched.setattr(place, "write", refuse)
+                patched.setattr(Path, "stat", stat_too_late)
+                with pytest.raises(Trouble, match="No space left"):
+                    await _rounds(receiver, lambda: False)
+        finally:
+            await asyncio.to_thread(receiver.finish)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+
+
 async def _rounds_as_well_as_may_be(receiver: wal.Receiver, enough: Callable[[], bool]) -> None:
     while not enough():
         await asyncio.sleep(0.1)
