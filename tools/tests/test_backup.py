@@ -96,7 +96,9 @@ async def test_a_backup_is_sealed_and_every_file_in_it_is_found_again(
     assert home.master_key() not in json.dumps(receipt.model_dump(mode="json"))
     backup = Backup(place, receipt, key[1])
     assert backup.secrets()["master_key"] == home.master_key()
-    assert backup.each(lambda _, dump: base.check(dump)) == {PRIMARY: receipt.server(PRIMARY).pieces}
+    server = receipt.server(PRIMARY)
+    assert backup.each(lambda _, dump: base.check(dump)) == {PRIMARY: (server.pieces, server.ended_at)}
+    assert segments.number(server.pieces[-1]) == server.end // segments.SIZE
     stranger = Identity.generate()
     with pytest.raises(Trouble, match="does not open"):
         Backup(place, receipt, Key((stranger,))).secrets()
@@ -618,6 +620,31 @@ def test_a_copys_backup_counts_for_none_of_the_platform_whose_log_went_on(tmp_pa
     kept_by_another(place, "1", 2, timedelta(0))
     assert contents.find(place, "").name == "linli-1"
     assert reached.until(place, "1", 1), "what was restored goes on from the timeline before"
+
+
+def test_a_backup_counts_up_to_where_its_timeline_was_left(place: Place) -> None:
+    history = "1\t0/5000100\tbefore a time\n\n# a remark\n2\t1/6000000\tno recovery target specified\n"
+    forks = segments.ancestors(history)
+    assert forks == {1: 0x5000100, 2: 0x106000000}
+    now = datetime.now(UTC)
+    found = reached.Reached(until=now, timeline=3, before=dict.fromkeys(forks), forks=forks)
+    reached.write(place, "1", found)
+    ends = (
+        (1, 0x5000100, True),
+        (1, 0x5000101, False),
+        (2, 0x6000000, True),
+        (2, 0x107000000, False),
+        (3, 2**40, True),
+    )
+    for line, end, own in ends:
+        assert found.has(line, end) is own
+        assert (reached.until(place, "1", line, end) == now) is own
+    # What versions wrote that knew of no forks, of logs and of backups.
+    place.write("wal/1/reached.json", found.model_dump_json(exclude={"forks"}).encode())
+    assert reached.until(place, "1", 1, 2**40) == now
+    pieces = [segments.name_of(1, number) for number in (4, 5, 6)]
+    ends_at_the_earliest = [Server(system="1", pieces=[name], rows={}).end for name in pieces]
+    assert [found.has(1, end) for end in ends_at_the_earliest] == [True, True, False]
 
 
 def test_a_write_that_was_killed_is_swept_away_after_a_day(place: Place, tmp_path: Path) -> None:

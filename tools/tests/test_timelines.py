@@ -22,6 +22,7 @@ from linli_cli.backup import afterwards, contents, reached, segments, take, wal
 from linli_cli.backup.contents import PRIMARY, Receipt
 from linli_cli.backup.lay import Point, into_folder, lay
 from linli_cli.backup.opened import Backup
+from linli_cli.backup.restore import chosen
 from linli_cli.console import Trouble
 from linli_cli.home import SERVICES, Home
 from linli_cli.stack import database
@@ -178,3 +179,35 @@ async def test_what_was_after_the_time_that_a_platform_was_restored_to_can_still
     assert wal.gap(there.place, first.server(PRIMARY)) == []
     with pytest.raises(Trouble, match="leads to what is kept now"):
         await there.restore(first, Point(between))
+
+
+async def test_a_backup_from_after_the_time_that_a_platform_was_restored_to_is_followed_by_itself(
+    servers: tuple[Servers, Callable[[], Receipt]],
+) -> None:
+    there, taken = servers
+    first = await asyncio.to_thread(taken)
+    at, _ = await there.tell(there.platform, 2, 3)
+    nightly = await asyncio.to_thread(taken)
+    await there.tell(there.platform, 4)
+    assert contents.own(there.place) == [first, nightly]
+    restored, _ = await there.restore(first, Point(at))
+    [later] = await there.tell(restored, 5)
+    assert contents.own(there.place) == [first]
+    assert [chosen(there.place.address, time)[1] for time in (None, later)] == [first, first]
+    assert (await there.restore(first, Point()))[1] == [1, 2, 5]
+    server = nightly.server(PRIMARY)
+    assert reached.until(there.place, server.system, server.timeline, server.end) is None
+    assert (await there.restore(nightly, Point()))[1] == [1, 2, 3, 4]
+
+
+async def test_a_backup_that_a_platform_was_restored_from_by_itself_leads_to_what_came_then(
+    servers: tuple[Servers, Callable[[], Receipt]],
+) -> None:
+    there, taken = servers
+    first = await asyncio.to_thread(taken)
+    await there.tell(there.platform, 2)
+    restored, rows = await there.restore(first, Point(alone=True))
+    assert rows == [1]
+    await there.tell(restored, 3)
+    assert contents.own(there.place) == [first]
+    assert (await there.restore(first, Point()))[1] == [1, 3]

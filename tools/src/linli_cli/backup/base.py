@@ -86,11 +86,11 @@ def _hint(said: str) -> str:
     return ""
 
 
-def members(source: BinaryIO) -> Generator[tuple[tarfile.TarInfo, BinaryIO | None], None, list[str]]:
+def members(source: BinaryIO) -> Generator[tuple[tarfile.TarInfo, BinaryIO | None], None, tuple[list[str], int]]:
     """Go through a dump; every file must be read before the next one. At the end it is known to be whole.
 
     Returns:
-        The pieces of the log that it needs, and holds.
+        The pieces of the log that it needs, and holds, and the position in the log where it ended.
 
     Raises:
         Trouble: when it is not: a file is missing, altered or too much, or a piece of the log is missing.
@@ -118,8 +118,8 @@ def members(source: BinaryIO) -> Generator[tuple[tarfile.TarInfo, BinaryIO | Non
     return _check(manifest, found)
 
 
-def check(source: BinaryIO) -> list[str]:
-    """Read a dump to its end, and give the pieces of the log that it holds.
+def check(source: BinaryIO) -> tuple[list[str], int]:
+    """Read a dump to its end, and give the pieces of the log that it holds, and the position in it where it ended.
 
     Raises:
         Trouble: when it is not whole.
@@ -129,11 +129,11 @@ def check(source: BinaryIO) -> list[str]:
         try:
             next(walk)
         except StopIteration as end:
-            pieces: list[str] = end.value
-            return pieces
+            log: tuple[list[str], int] = end.value
+            return log
 
 
-def _check(content: bytes, found: Mapping[str, tuple[int, str]]) -> list[str]:
+def _check(content: bytes, found: Mapping[str, tuple[int, str]]) -> tuple[list[str], int]:
     try:
         manifest: dict[str, Any] = json.loads(content)
         covered = content[: content.rindex(b'"Manifest-Checksum"')]
@@ -142,6 +142,7 @@ def _check(content: bytes, found: Mapping[str, tuple[int, str]]) -> list[str]:
         needed = [
             name for one in ranges for name in segments.between(one["Timeline"], one["Start-LSN"], one["End-LSN"])
         ]
+        end = max(segments.position(one["End-LSN"]) for one in ranges)
     except (ValueError, KeyError, TypeError) as error:
         raise damaged() from error
     if hashlib.sha256(covered).hexdigest() != manifest["Manifest-Checksum"]:
@@ -155,7 +156,7 @@ def _check(content: bytes, found: Mapping[str, tuple[int, str]]) -> list[str]:
             f"{len(wrong)} files are missing, altered or too much, such as {min(wrong)}.",
             f"{len(wrong)} 个文件缺失、被改动或多余。",
         )
-    return sorted(needed)
+    return sorted(needed), end
 
 
 def _wanted(files: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, tuple[int, str]]]:

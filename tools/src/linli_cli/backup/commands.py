@@ -77,7 +77,7 @@ def list_(to: To = "") -> None:
     columns = ("size 大小", "files 附件", "version 版本", "restorable until 可恢复至")
     table = Table("backup 备份", "from 开始", "to 完成", *columns)
     for one in contents.receipts(place):
-        found = [reached.until(place, server.system, server.timeline) for server in one.servers.values()]
+        found = [reached.until(place, server.system, server.timeline, server.end) for server in one.servers.values()]
         until = min((time for time in found if time), default=None) if all(found) else None
         table.add_row(
             one.name,
@@ -105,7 +105,7 @@ def status(
     if wrong := contents.missing(place, newest):
         late.append(f"{' and '.join(wrong)} are missing or cut off")
     for name, server in newest.servers.items() if minutes else ():
-        until = reached.until(place, server.system, server.timeline)
+        until = reached.until(place, server.system, server.timeline, server.end)
         if until is None or now - until > timedelta(minutes=minutes):
             late.append(f"the log of {name} is kept until {until:%F %T}Z" if until else f"no log of {name} is kept")
         if gap := wal.gap(place, server):

@@ -28,16 +28,23 @@ class Server(BaseModel):
         system: PostgreSQL's number for it, which a restored one keeps; its log stands under that.
         pieces: of the log, which are in it; what follows the last is needed for a later time.
         rows: of each table, before and after: a restored one has as many, or some in between.
+        ended_at: the position in the log; None when a version took it that did not say.
     """
 
     system: str
     pieces: list[str]
     rows: dict[str, tuple[int, int]]
+    ended_at: int | None = None
 
     @property
     def timeline(self) -> int:
         """On which its log goes on."""
         return segments.timeline(self.pieces[-1])
+
+    @property
+    def end(self) -> int:
+        """At which position in the log it ended; at the earliest, where that isn't known."""
+        return self.ended_at or segments.number(self.pieces[-1]) * segments.SIZE
 
 
 class Files(BaseModel):
@@ -156,11 +163,14 @@ def missing(place: Place, receipt: Receipt) -> list[str]:
 
 
 def own(place: Place) -> list[Receipt]:
-    """List the backups of the platform whose log is kept there, the oldest first; none of a drill's copy of it."""
+    """List the backups that lead to the log that is kept there, the oldest first.
+
+    None is of a drill's copy of the platform, nor from after the time that it was restored to.
+    """
     return [
         one
         for one in receipts(place)
-        if not any(reached.passed(place, s.system, s.timeline, one.finished_at) for s in one.servers.values())
+        if not any(reached.passed(place, s.system, s.timeline, s.end, one.finished_at) for s in one.servers.values())
     ]
 
 

@@ -38,16 +38,22 @@ class Reached(Span):
         timeline: on which it goes on; 0 when a version wrote this that did not say.
         before: the timelines that it came from, with the time of each where that is known; None for the first, and
             when a version wrote this that did not say.
+        forks: the position in the log at which each of those was left; empty when a version wrote this that did not
+            say.
     """
 
     timeline: int = 0
     before: dict[int, Span | None] | None = None
+    forks: dict[int, int] = {}
 
-    def has(self, timeline: int) -> bool:
-        """Tell whether what is on a timeline is part of this log, and no copy's."""
+    def has(self, timeline: int, end: int = 0) -> bool:
+        """Tell whether what is on a timeline up to a position leads to this log.
+
+        What is a copy's does not, nor what came after the position at which the timeline was left.
+        """
         if self.before is None:
             return self.timeline == 0 or timeline <= self.timeline
-        return timeline == self.timeline or timeline in self.before
+        return timeline == self.timeline or (timeline in self.before and end <= self.forks.get(timeline, end))
 
     @property
     def spans(self) -> dict[int, Span | None]:
@@ -65,12 +71,10 @@ async def who(connection: asyncpg.Connection) -> tuple[str, int]:
     return system, segments.timeline(piece)
 
 
-async def origin(
-    connection: asyncpg.Connection, timeline: int
-) -> tuple[datetime | None, dict[int, Span | None] | None]:
-    """Ask a server when its timeline began, and which ones it came from; of the first it knows neither."""
+async def origin(connection: asyncpg.Connection, timeline: int) -> tuple[datetime | None, dict[int, int] | None]:
+    """Ask a server when its timeline began, and where it left which ones; of the first it knows neither."""
     since, history = await connection.fetchrow(_ORIGIN, f"pg_wal/{timeline:08X}{segments.HISTORY}")
-    return since, None if history is None else dict.fromkeys(segments.ancestors(history))
+    return since, None if history is None else segments.ancestors(history)
 
 
 def read(place: Place, system: str) -> Reached | None:
@@ -105,16 +109,16 @@ def go_on(place: Place, system: str, now: Reached) -> None:
     write(place, system, now)
 
 
-def until(place: Place, system: str, timeline: int) -> datetime | None:
-    """Tell until when what is on a timeline can be followed; None when no log of it or of a later one is kept."""
+def until(place: Place, system: str, timeline: int, end: int = 0) -> datetime | None:
+    """Tell until when what is on a timeline up to a position can be followed; None when no log that it leads to is."""
     found = read(place, system)
-    return found.until if found and found.has(timeline) else None
+    return found.until if found and found.has(timeline, end) else None
 
 
-def passed(place: Place, system: str, timeline: int, since: datetime) -> bool:
-    """Tell whether what is on a timeline is a copy's: the server that it was made of has kept its log since then."""
+def passed(place: Place, system: str, timeline: int, end: int, since: datetime) -> bool:
+    """Tell whether what is on a timeline up to a position leads nowhere: another log has been kept since then."""
     found = read(place, system)
-    return found is not None and not found.has(timeline) and found.until > since
+    return found is not None and not found.has(timeline, end) and found.until > since
 
 
 def require_alone(place: Place, system: str, timeline: int) -> Reached | None:

@@ -50,10 +50,10 @@ def between(line: int, start: str, end: str) -> Iterator[str]:
         yield name_of(line, place)
 
 
-def ancestors(history: str) -> list[int]:
-    """Read from a timeline's history which ones it came from."""
-    lines = (line.strip() for line in history.splitlines())
-    return [int(line.split()[0]) for line in lines if line and not line.startswith("#")]
+def ancestors(history: str) -> dict[int, int]:
+    """Read from a timeline's history which ones it came from, and at which position each was left."""
+    lines = (line.split() for line in history.splitlines())
+    return {int(line[0]): position(line[1]) for line in lines if line and not line[0].startswith("#")}
 
 
 def missing(first: str, names: Collection[str]) -> list[str]:

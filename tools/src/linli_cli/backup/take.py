@@ -138,10 +138,10 @@ async def _server(tape: TapeWriter, source: Source) -> Server:
                     yield chunk
 
             # Held against its manifest on its way into the archive.
-            pieces = await asyncio.to_thread(base.check, io.BufferedReader(base.Chunks(passing()), _CHUNK))
+            pieces, end = await asyncio.to_thread(base.check, io.BufferedReader(base.Chunks(passing()), _CHUNK))
         after = await count(source.services)
     rows = {table: (low, after.get(table, low)) for table, low in before.items()}
-    return Server(system=system, pieces=pieces, rows=rows)
+    return Server(system=system, pieces=pieces, rows=rows, ended_at=end)
 
 
 @asynccontextmanager

@@ -26,7 +26,7 @@ from linli_cli.archive.tape import damaged
 from linli_cli.backup import base, reached, segments
 from linli_cli.backup.contents import Server
 from linli_cli.backup.new_files import NewFiles
-from linli_cli.backup.reached import Reached, Span
+from linli_cli.backup.reached import Reached
 from linli_cli.backup.take import Source
 from linli_cli.console import Trouble, err
 
@@ -64,7 +64,7 @@ def lines(place: Place, server: Server, at: datetime | None = None) -> list[int]
         Trouble: when the time is between two of them: what is on the later one is of after it.
     """
     found = reached.read(place, server.system)
-    if found is None or not found.has(server.timeline):
+    if found is None or not found.has(server.timeline, server.end):
         return [server.timeline]
     newest = found.timeline or max(map(segments.timeline, pieces(place, server.system)), default=0)
     there = [line for line in range(server.timeline, newest + 1) if found.has(line)] or [server.timeline]
@@ -131,7 +131,7 @@ class Receiver:
         self._system = ""
         self._timeline = 0
         self._since: datetime | None = None
-        self._before: dict[int, Span | None] | None = None
+        self._forks: dict[int, int] | None = None
         self._there = False
         self._shipped: dict[str, str] = {}
         self._last = 0
@@ -157,7 +157,13 @@ class Receiver:
         if until:
             before = reached.read(self._place, self._system)
             asyncio.run(self._files.keep(before.until if before else until))
-            now = Reached(until=until, timeline=self._timeline, since=self._since, before=self._before)
+            now = Reached(
+                until=until,
+                timeline=self._timeline,
+                since=self._since,
+                before=None if self._forks is None else dict.fromkeys(self._forks),
+                forks=self._forks or {},
+            )
             reached.go_on(self._place, self._system, now)
             self._there = True
 
@@ -259,7 +265,7 @@ class Receiver:
             system, timeline = await reached.who(connection)
             self._hold(system)
             self._timeline = timeline
-            self._since, self._before = await reached.origin(connection, self._timeline)
+            self._since, self._forks = await reached.origin(connection, self._timeline)
             self._require_place()
             if self._is_full():
                 raise Trouble(
