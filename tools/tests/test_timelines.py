@@ -78,8 +78,7 @@ class Servers:
 
     async def restore(self, receipt: Receipt, point: Point) -> tuple[take.Source, list[int]]:
         """Restore a backup, start what was restored, and tell which rows it has."""
-        folder = self.root / f"restored-{len(self._running)}"
-        folder.mkdir(mode=0o700)
+        folder = Path(mkdtemp(prefix="restored-", dir=self.root))
         lay(Backup(self.place, receipt, self.key[1]), PRIMARY, point, into_folder(folder))
         database.hand_over(folder)
         self._running.append(folder)
@@ -179,6 +178,14 @@ async def test_what_was_after_the_time_that_a_platform_was_restored_to_can_still
     assert wal.gap(there.place, first.server(PRIMARY)) == []
     with pytest.raises(Trouble, match="leads to what is kept now"):
         await there.restore(first, Point(between))
+    # A version that did not say so had kept the log of before.
+    system = first.server(PRIMARY).system
+    found = reached.read(there.place, system)
+    assert found
+    assert found.before
+    reached.write(there.place, system, found.model_copy(update={"before": dict.fromkeys(found.before)}))
+    for time, expected in ((again, [1, 2, 4]), (later, [1, 2, 3])):
+        assert (await there.restore(first, Point(time)))[1] == expected
 
 
 async def test_a_backup_from_after_the_time_that_a_platform_was_restored_to_is_followed_by_itself(

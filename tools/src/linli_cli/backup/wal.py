@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -71,7 +72,14 @@ def lines(place: Place, server: Server, at: datetime | None = None) -> list[int]
     if at is None:
         return there
     spans = found.spans
-    last = next((line for line in there if (span := spans.get(line)) and at <= span.until), there[-1])
+    last = there[-1]
+    for line, after in pairwise(there):
+        span, following = spans.get(line), spans.get(after)
+        # Where it isn't known until when one was kept, PostgreSQL says whether that is before the next one began.
+        until = span.until if span else following and following.since
+        if until and at <= until:
+            last = line
+            break
     if last != there[0] and (span := spans.get(last)) and span.since and at < span.since:
         raise Trouble(
             f"No log of {at:%F %T %Z} leads to what is kept now: the platform was restored after that time.",
