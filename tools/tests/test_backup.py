@@ -409,7 +409,8 @@ async def test_the_log_is_kept_by_one_who_may_not_delete(
     async with connected(source.url) as connection:
         system, timeline = await reached.who(connection)
         try:
-            await _rounds(receiver, lambda: until(place, system) is not None)
+            await connection.execute("SELECT pg_logical_emit_message(true, 'test', 'x')")
+            await _rounds(receiver, lambda: any(segments.PARTIAL in name for name in wal.pieces(place, system)))
             for _ in range(2):
                 await connection.execute("SELECT pg_logical_emit_message(false, 'test', 'x')")
                 await connection.execute("SELECT pg_switch_wal()")
