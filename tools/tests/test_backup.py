@@ -32,7 +32,7 @@ from linli.testing import Stage, tcp_postgres
 from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores, connected
-from linli_cli.backup import base, contents, files, reached, segments, take, wal
+from linli_cli.backup import base, contents, files, keeper, reached, segments, take, wal
 from linli_cli.backup.contents import PRIMARY, Files, Receipt, Server
 from linli_cli.backup.lay import Point, into_folder, into_tar, lay
 from linli_cli.backup.opened import Backup
@@ -191,7 +191,7 @@ async def test_the_log_is_kept_as_it_is_written_and_laid_beside_the_files(
     home: Home, stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path
 ) -> None:
     [source] = take.sources(stores)
-    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+    receiver = keeper.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
     receipt = await taken(home, stores, place, key[0])
     server = receipt.server(PRIMARY)
     try:
@@ -205,7 +205,7 @@ async def test_the_log_is_kept_as_it_is_written_and_laid_beside_the_files(
     finally:
         await asyncio.to_thread(receiver.finish)
         async with connected(source.url) as connection:
-            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", keeper.SLOT)
     assert wal.gap(place, server) == []
     later = wal.later(place, server)
     assert len(later) >= 2
@@ -234,14 +234,14 @@ def until(place: Place, system: str) -> datetime | None:
     return reached.until(place, system, 1)
 
 
-async def _rounds(receiver: wal.Receiver, enough: Callable[[], bool]) -> None:
+async def _rounds(receiver: keeper.Receiver, enough: Callable[[], bool]) -> None:
     while not enough():
         await asyncio.sleep(0.1)
         await asyncio.to_thread(receiver.round)
 
 
 async def _nothing_is_reached_without_its_files(
-    receiver: wal.Receiver, source: take.Source, stores: Stores, place: Place, system: str
+    receiver: keeper.Receiver, source: take.Source, stores: Stores, place: Place, system: str
 ) -> None:
     file, before = uuid7(), until(place, system)
     async with connected(source.services["tickets"]) as connection:
@@ -266,7 +266,7 @@ async def test_a_copy_does_not_back_up_where_the_platform_keeps_its_log(
     home: Home, stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path
 ) -> None:
     [source] = take.sources(stores)
-    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+    receiver = keeper.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
     async with connected(source.url) as connection:
         system, timeline = await reached.who(connection)
         kept_by_another(place, system, timeline + 1, timedelta(minutes=4))
@@ -282,7 +282,7 @@ async def test_a_copy_does_not_back_up_where_the_platform_keeps_its_log(
             await _rounds(receiver, lambda: getattr(reached.read(place, system), "timeline", 0) == timeline)
         finally:
             await asyncio.to_thread(receiver.finish)
-            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", keeper.SLOT)
 
 
 async def test_the_log_waits_here_while_the_place_is_not_mounted(
@@ -290,7 +290,7 @@ async def test_the_log_waits_here_while_the_place_is_not_mounted(
 ) -> None:
     [source] = take.sources(stores)
     mounted, place = tmp_path / "mounted", Place(str(tmp_path / "there"), make=True)
-    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+    receiver = keeper.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
     async with connected(source.url) as connection:
         system, _ = await reached.who(connection)
 
@@ -318,7 +318,7 @@ async def test_the_log_waits_here_while_the_place_is_not_mounted(
             await _rounds(receiver, lambda: len(list(filter(segments.is_piece, wal.pieces(place, system)))) >= 5)
         finally:
             await asyncio.to_thread(receiver.finish)
-            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", keeper.SLOT)
     there = wal.pieces(place, system)
     assert segments.missing(min(there), there) == []
 
@@ -326,9 +326,9 @@ async def test_the_log_waits_here_while_the_place_is_not_mounted(
 async def test_no_more_waits_here_than_fits_while_the_place_can_not_be_written(
     stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wal, "_SPOOL_LIMIT", 3 * segments.SIZE)
+    monkeypatch.setattr(keeper, "_SPOOL_LIMIT", 3 * segments.SIZE)
     [source] = take.sources(stores)
-    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+    receiver = keeper.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
 
     def refuse(*_: object) -> None:
         raise Trouble("No space left on device", "磁盘已满")
@@ -349,7 +349,7 @@ async def test_no_more_waits_here_than_fits_while_the_place_can_not_be_written(
                     await asyncio.sleep(0.3)
                     files = (tmp_path / "spool").rglob("*")
                     sizes.append(sum(file.stat().st_size for file in files if file.is_file()))
-                again = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+                again = keeper.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
                 for one in (receiver.finish, again.round, again.finish):
                     with pytest.raises(Trouble, match="No space left"):
                         await asyncio.to_thread(one)
@@ -358,14 +358,14 @@ async def test_no_more_waits_here_than_fits_while_the_place_can_not_be_written(
             await _rounds_as_well_as_may_be(receiver, lambda: len(wal.pieces(place, system)) > before + 9)
         finally:
             await asyncio.to_thread(receiver.finish)
-            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", keeper.SLOT)
 
 
 async def test_why_nothing_is_kept_is_told_though_a_piece_becomes_whole_meanwhile(
     stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [source] = take.sources(stores)
-    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+    receiver = keeper.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
     stat = Path.stat
 
     def refuse(*_: object) -> None:
@@ -386,10 +386,10 @@ async def test_why_nothing_is_kept_is_told_though_a_piece_becomes_whole_meanwhil
                     await _rounds(receiver, lambda: False)
         finally:
             await asyncio.to_thread(receiver.finish)
-            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", keeper.SLOT)
 
 
-async def _rounds_as_well_as_may_be(receiver: wal.Receiver, enough: Callable[[], bool]) -> None:
+async def _rounds_as_well_as_may_be(receiver: keeper.Receiver, enough: Callable[[], bool]) -> None:
     while not enough():
         await asyncio.sleep(0.1)
         with contextlib.suppress(Trouble):
@@ -400,7 +400,7 @@ async def test_the_log_is_kept_by_one_who_may_not_delete(
     stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [source] = take.sources(stores)
-    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+    receiver = keeper.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
 
     def refuse(_: str) -> None:
         raise Trouble("AccessDenied", "无权删除")
@@ -418,7 +418,7 @@ async def test_the_log_is_kept_by_one_who_may_not_delete(
             await _rounds(receiver, lambda: (until(place, system) or now) > now)
         finally:
             await asyncio.to_thread(receiver.finish)
-            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", keeper.SLOT)
     there = wal.pieces(place, system)
     whole = [name for name in there if segments.is_piece(name)]
     assert any(name + segments.PARTIAL in there for name in whole), "what could not be deleted is there still"
@@ -433,8 +433,8 @@ async def test_only_one_fetches_a_servers_log_and_another_is_told(
 ) -> None:
     [source] = take.sources(stores)
     other = Place(str(tmp_path / "other"), make=True)
-    first = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
-    second = wal.Receiver(source, other, key[0], tmp_path / spool, stores.files)
+    first = keeper.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+    second = keeper.Receiver(source, other, key[0], tmp_path / spool, stores.files)
     async with connected(source.url) as connection:
         system, _ = await reached.who(connection)
         try:
@@ -458,14 +458,14 @@ async def test_only_one_fetches_a_servers_log_and_another_is_told(
         finally:
             for one in (first, second):
                 await asyncio.to_thread(one.finish)
-            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", keeper.SLOT)
 
 
 async def test_what_is_fetched_after_its_keeper_was_killed_is_kept_by_the_next(
     stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path
 ) -> None:
     [source] = take.sources(stores)
-    killed, again = (wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files) for _ in range(2))
+    killed, again = (keeper.Receiver(source, place, key[0], tmp_path / "spool", stores.files) for _ in range(2))
     async with connected(source.url) as connection:
         system, _ = await reached.who(connection)
         try:
@@ -478,14 +478,14 @@ async def test_what_is_fetched_after_its_keeper_was_killed_is_kept_by_the_next(
         finally:
             for one in (killed, again):
                 await asyncio.to_thread(one.finish)
-            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", keeper.SLOT)
 
 
 async def test_a_piece_that_becomes_whole_while_the_spool_is_read_is_kept(
     stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [source] = take.sources(stores)
-    receiver = wal.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
+    receiver = keeper.Receiver(source, place, key[0], tmp_path / "spool", stores.files)
     read = Path.read_bytes
 
     def read_too_late(file: Path) -> bytes:
@@ -499,7 +499,7 @@ async def test_a_piece_that_becomes_whole_while_the_spool_is_read_is_kept(
             await _rounds(receiver, lambda: until(place, system) is not None)
         finally:
             receiver.end()
-            await connection.execute("SELECT pg_drop_replication_slot($1)", wal.SLOT)
+            await connection.execute("SELECT pg_drop_replication_slot($1)", keeper.SLOT)
     for file in (tmp_path / "spool" / system).iterdir():
         file.unlink()
     name = segments.name_of(timeline, 900)
@@ -529,7 +529,7 @@ def test_whatever_fails_is_tried_again() -> None:
         def finish(self) -> None: ...
 
     receiver = Receiver()
-    wal.receive([cast("wal.Receiver", receiver)], 0.01, lambda: receiver.rounds < 7)
+    keeper.receive([cast("keeper.Receiver", receiver)], 0.01, lambda: receiver.rounds < 7)
     assert (failures, receiver.rounds) == ([], 7)
 
 

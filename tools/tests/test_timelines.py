@@ -18,7 +18,7 @@ from linli.testing.servers import free_port
 from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores, connected
-from linli_cli.backup import afterwards, contents, reached, segments, take, wal
+from linli_cli.backup import afterwards, contents, keeper, reached, segments, take, wal
 from linli_cli.backup.contents import PRIMARY, Receipt
 from linli_cli.backup.lay import Point, into_folder, lay
 from linli_cli.backup.opened import Backup
@@ -52,7 +52,7 @@ class Servers:
 
     async def tell(self, server: take.Source, *numbers: int) -> list[datetime]:
         """Write rows while the log is kept, and tell when each was there."""
-        receiver = wal.Receiver(server, self.place, self.key[0], Path(mkdtemp(dir=self.root)), self.files)
+        receiver = keeper.Receiver(server, self.place, self.key[0], Path(mkdtemp(dir=self.root)), self.files)
         async with connected(server.services["tickets"]) as connection:
             system, timeline = await reached.who(connection)
             await asyncio.to_thread(receiver.round)

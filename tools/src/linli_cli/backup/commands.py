@@ -13,7 +13,7 @@ from linli.driver import LOST
 from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores
-from linli_cli.backup import base, contents, files, reached, take, wal
+from linli_cli.backup import base, contents, files, keeper, reached, take, wal
 from linli_cli.backup.opened import Backup
 from linli_cli.console import Trouble, err, out, step
 from linli_cli.district.commands import key
@@ -175,11 +175,11 @@ def wal_(
     home = _home()
     folder = spool or home.spool
     stores = Stores.of(home)
-    receivers = [wal.Receiver(one, place, lock, folder, stores.files) for one in take.sources(stores)]
+    receivers = [keeper.Receiver(one, place, lock, folder, stores.files) for one in take.sources(stores)]
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda got, _: stopped.append(got))
-    wal.receive(receivers, every, lambda: not stopped)
+    keeper.receive(receivers, every, lambda: not stopped)
 
 
 def settle(
