@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -106,18 +106,14 @@ class Store:
             Unavailable: 503.
         """
         for one in (name, name + THUMBNAIL):
-            try:
-                with self._reached() as objects:
-                    await obstore.delete_async(objects.store, one)
-            except Unavailable as error:
-                if not isinstance(error.__cause__, FileNotFoundError | NotFoundError):
-                    raise
+            with self._reached() as objects, suppress(FileNotFoundError, NotFoundError):
+                await obstore.delete_async(objects.store, one)
 
     async def _put(self, name: str, content: bytes) -> None:
         with self._reached() as objects:
             await obstore.put_async(objects.store, name, content)
             if objects.folder:
-                await asyncio.to_thread(_settle, objects.folder / name)
+                await asyncio.to_thread(_settle, objects.folder / name, objects.folder)
 
     @contextmanager
     def _reached(self) -> Iterator[Objects]:
@@ -130,9 +126,9 @@ class Store:
             raise Unavailable from error
 
 
-def _settle(file: Path) -> None:
-    """Have the disk keep a new file, as the database keeps its row."""
-    for path in (file, file.parent):
+def _settle(file: Path, folder: Path) -> None:
+    """Have the disk keep a new file, and the folders that were made for it, as the database keeps its row."""
+    for path in (file, *(above for above in file.parents if above.is_relative_to(folder))):
         opened = os.open(path, os.O_RDONLY)
         try:
             os.fsync(opened)
