@@ -36,7 +36,7 @@ def subscriptions() -> Subscriptions:
 async def running(
     chassis: Chassis, stage: Stage, subscriptions: Subscriptions, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Running]:
-    monkeypatch.setattr(consumer, "DELIVERIES", 1)
+    monkeypatch.setattr(consumer, "TRIES", 1)
     await chassis.prepare(subscriptions)
     app = service("tickets", chassis.settings, routers=[], subscriptions=subscriptions, publishes=[TicketOpened])
     async with LifespanManager(app), chassis.connection() as client:

@@ -114,7 +114,7 @@ async def test_a_message_that_always_fails_becomes_a_dead_letter_and_stops_nobod
         await eventually(lambda: settled(client.jetstream()))
     letter = await chassis.database.fetchrow("SELECT * FROM dead_letter")
     assert letter["event_id"] == poison.id
-    assert letter["deliveries"] == consumer.DELIVERIES
+    assert letter["deliveries"] == consumer.TRIES
     assert letter["district"] == DISTRICT
     assert letter["error"] == "ValueError: can't be"
     assert sorted(await chassis.effects()) == sorted(event.id for event in good)
@@ -259,6 +259,32 @@ async def test_a_handler_sees_its_district_and_no_other(chassis: Chassis) -> Non
         await send(client.jetstream(), opened())
         await eventually(lambda: seen)
     assert seen == [("linli_scoped", "310104000000000000", "310104999999999999")]
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "25006", "25P03"])
+async def test_what_passes_uses_up_none_of_the_tries_that_a_message_has(
+    chassis: Chassis, monkeypatch: pytest.MonkeyPatch, sqlstate: str
+) -> None:
+    monkeypatch.setattr(consumer, "_delay", at_once)
+    subscriptions = Subscriptions("points")
+    tries: list[int] = []
+
+    @subscriptions.on(TicketOpened)
+    async def stumble(session: AsyncSession, event: TicketOpened) -> None:
+        tries.append(len(tries) + 1)
+        if len(tries) <= consumer.TRIES + 2:
+            await session.execute(text(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END $$"))
+        if len(tries) <= consumer.TRIES + 4:
+            raise ValueError("a slow start after an outage")
+        await record(session, event)
+
+    await chassis.prepare(subscriptions)
+    async with chassis.consuming(subscriptions), chassis.connection() as client:
+        await send(client.jetstream(), opened())
+        await eventually(lambda: settled(client.jetstream()))
+    assert len(tries) == consumer.TRIES + 5
+    assert await chassis.count("dead_letter") == 0
+    assert len(await chassis.effects()) == 1
 
 
 async def test_nothing_is_lost_while_the_database_is_away(

@@ -210,7 +210,7 @@ def measured(reader: InMemoryMetricReader, name: str, by: str = "consumer") -> d
 async def test_age_lag_redeliveries_and_dead_letters_are_measured(
     chassis: Chassis, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "DELIVERIES", 2)
+    monkeypatch.setattr(consumer, "TRIES", 2)
     subscriptions = Subscriptions("points")
 
     @subscriptions.on(TicketOpened)

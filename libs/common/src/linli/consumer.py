@@ -33,8 +33,10 @@ from linli.streams import ACK_WAIT
 
 log = logging.getLogger(__name__)
 
-DELIVERIES: Final = 8
-"""How often a message is tried before it is a dead letter."""
+TRIES: Final = 8
+"""How often a handler fails on a message before it is a dead letter. The broker's count of deliveries says less: it
+grows while the database is away, too."""
+_TRIES_KEPT: Final = 10_000
 _IN_HAND: Final = 100
 _IN_HAND_STATES: Final = 500
 _TOGETHER: Final = 25
@@ -46,8 +48,9 @@ _AWAY_AT_MOST: Final = 10.0
 """Longest wait of what is given back while its database is away: all that waits comes again within it."""
 _AWAY_SQLSTATES: Final = ("08", "57P")
 """Connection lost, server going down."""
-_PASSING_SQLSTATES: Final = ("40", "53", "55")
-"""Serialisation, out of resources, lock not to be had: no fault of the message either."""
+_PASSING_SQLSTATES: Final = ("40", "53", "55", "25006", "25P03")
+"""Serialisation, out of resources, lock not to be had, a server that only reads, a process that stood still in its
+transaction: no fault of the message either."""
 
 
 class TooSlow(Exception):  # noqa: N818 it says what was the matter
@@ -100,6 +103,7 @@ class Puller:
         self._lane = lane
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = 0
+        self._tries: dict[int, int] = {}
         self._freed = asyncio.Event()
         self._ending = False
         self._lag = 0
@@ -240,6 +244,7 @@ class Puller:
             failed = TooSlow(f"took more than {_HANDLE_WITHIN:.0f} s") if deadline.expired() else error
         else:
             for done, _ in group:
+                self._tries.pop(done.metadata.sequence.stream, None)
                 await self._answer(done.ack())
         for work in works:  # now that it is known what came of it
             if failed:
@@ -269,26 +274,38 @@ class Puller:
         )
 
     async def _failed(self, message: Msg, event: Event, error: Exception) -> None:
-        delivery = message.metadata.num_delivered
+        delivery, passing = message.metadata.num_delivered, passes(error)
+        tries = self._tried(message, 0 if passing else 1)
         log.warning(
-            "%s could not handle %s (delivery %d): %s",
-            *(self.consumer.name, event.type, delivery, deadletters.describe(error)),
+            "%s could not handle %s (delivery %d, try %d): %s",
+            *(self.consumer.name, event.type, delivery, tries, deadletters.describe(error)),
             extra={"event_id": str(event.id), "stack": "".join(traceback.format_tb(error.__traceback__)[-4:])},
         )
-        if passes(error):
+        if passing:
             await self._answer(message.nak(_delay(delivery, at_most=_AWAY_AT_MOST if _is_away(error) else 5)))
-        elif delivery < DELIVERIES:
-            await self._answer(message.nak(_delay(delivery, at_most=60)))
+        elif tries < TRIES:
+            await self._answer(message.nak(_delay(tries, at_most=60)))
         else:
             await self._bury(message, error)
+
+    def _tried(self, message: Msg, more: int) -> int:
+        """Count how often this process has tried a message in vain; each replica counts its own."""
+        number = message.metadata.sequence.stream
+        tries = self._tries.pop(number, 0) + more
+        if tries:
+            self._tries[number] = tries
+            if len(self._tries) > _TRIES_KEPT:
+                del self._tries[next(iter(self._tries))]  # the one that failed longest ago
+        return tries
 
     async def _bury(self, message: Msg, error: Exception) -> None:
         try:
             await deadletters.bury(self._sessions, self.consumer.name, message, error)
         except Exception as reason:  # noqa: BLE001 without the database it stays with the broker
             log.warning("%s could not keep a dead letter: %s", self.consumer.name, deadletters.describe(reason))
-            await self._answer(message.nak(_delay(DELIVERIES, at_most=10)))
+            await self._answer(message.nak(_delay(TRIES, at_most=10)))
         else:
+            self._tries.pop(message.metadata.sequence.stream, None)
             log.warning("%s keeps a dead letter: %s", self.consumer.name, deadletters.describe(error))
             telemetry.dead_letters.add(1, {"consumer": self.consumer.name})
             await self._answer(message.ack())
