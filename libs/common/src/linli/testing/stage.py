@@ -66,7 +66,12 @@ class Running:
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         hooks = {"response": [held_to_document(self.app)]}
         client = httpx.AsyncClient(
-            transport=transport, base_url="http://test", headers=headers, timeout=15, event_hooks=hooks
+            transport=transport,
+            base_url="http://test",
+            headers=headers,
+            timeout=15,
+            event_hooks=hooks,
+            trust_env=False,
         )
         self._clients.append(client)
         return client
