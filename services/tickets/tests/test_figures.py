@@ -24,7 +24,8 @@ from tickets.calendar import ZONE
 from tickets.models.figures import By, Period
 
 UNITS = (MICRO, "310104003001002001", "310104003002001", SIBLING)
-TODAY = datetime.now(ZONE).date()
+LAST = datetime.now(ZONE).date() - timedelta(days=1)
+"""The last day of history, which is over whenever a test begins."""
 BACK = 20
 """Days of history."""
 Step = dict[str, Any]
@@ -32,15 +33,9 @@ Facts = dict[str, str]
 
 
 @pytest.fixture
-def night(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Let the clocks look often, and believe that it is an hour after midnight of the last day."""
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the clocks look often."""
     monkeypatch.setattr(clockwork, "POLL", 0.05)
-
-    def begin() -> None:
-        after = datetime.combine(TODAY, time(1), ZONE)
-        monkeypatch.setattr(clocks.timers, "now", lambda: max(datetime.now(UTC), after))
-
-    return begin
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +48,9 @@ async def history(tickets: Running) -> list[Step]:
     people = [uuid4() for _ in range(12)]
     steps: list[Step] = []
     for _ in range(400):
-        at = datetime.combine(TODAY - timedelta(days=chance.randrange(BACK + 1)), time(0), ZONE)
+        at = datetime.combine(LAST - timedelta(days=chance.randrange(BACK + 1)), time(0), ZONE)
         at += timedelta(minutes=chance.randrange(24 * 60))
-        lived = await _live(tickets, chance, min(at, datetime.now(ZONE)), chance.choice(people))
+        lived = await _live(tickets, chance, at, chance.choice(people))
         steps += lived
         if not chance.randrange(3):
             whole = chance.choice(lived)  # at a time at which that had lived
@@ -224,10 +219,8 @@ def same(shown: list[Step], expected: list[Step]) -> None:
     assert told == expected
 
 
-async def test_figures_are_counted_for_the_first_time_when_somebody_asks(
-    tickets: Running, night: Callable[[], None]
-) -> None:
-    night()
+@pytest.mark.usefixtures("often")
+async def test_figures_are_counted_for_the_first_time_when_somebody_asks(tickets: Running) -> None:
     client = tickets.client("community_manager", COMMUNITY)
     refused = await client.get("/tickets/v1/figures")
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
@@ -244,11 +237,12 @@ async def test_figures_are_counted_for_the_first_time_when_somebody_asks(
     await eventually(ahead)
 
 
+@pytest.mark.usefixtures("often")
 @pytest.mark.parametrize("kept", [False, True], ids=["counted when asked", "counted in the night"])
 async def test_figures_are_what_the_trail_says(
-    tickets: Running, history: list[Step], night: Callable[[], None], *, kept: bool
+    tickets: Running, history: list[Step], monkeypatch: pytest.MonkeyPatch, *, kept: bool
 ) -> None:
-    before = TODAY - timedelta(days=BACK + 1)
+    before = LAST - timedelta(days=BACK + 1)
     for table in ("ticket_daily", "ticket_stock"):
         await tickets.database.execute(f"DELETE FROM {table}")  # noqa: S608 of the test's own
     await tickets.database.execute(
@@ -258,17 +252,19 @@ async def test_figures_are_what_the_trail_says(
     )
     await tickets.database.execute("DELETE FROM timer WHERE kind = 'figures'")
     if kept:
-        night()
+        night = datetime.combine(LAST, time(1), ZONE)
+        monkeypatch.setattr(clocks.timers, "now", lambda: night)  # so that the last day is not counted yet
         await tickets.database.execute(
             "INSERT INTO timer (district, kind, aggregate, unit, due_at, try_at)"
-            " VALUES (310104, 'figures', $1, 310104000000000000, now(), now())",
+            " VALUES (310104, 'figures', $1, 310104000000000000, $2, $2)",
             UUID(int=(before + timedelta(days=1)).toordinal()),
+            night,
         )
         yesterday = "SELECT day = $1 FROM figures_until WHERE district = 310104"
-        await eventually(lambda: tickets.database.fetchval(yesterday, TODAY - timedelta(days=1)))
+        await eventually(lambda: tickets.database.fetchval(yesterday, LAST - timedelta(days=1)))
         assert await tickets.database.fetchval("SELECT count(*) > 100 FROM ticket_daily")
-    days = [TODAY - timedelta(days=number) for number in range(BACK + 1)]
-    time_ = {"from": min(days).isoformat(), "to": TODAY.isoformat()}
+    days = [LAST - timedelta(days=number) for number in range(BACK + 1)]
+    time_ = {"from": min(days).isoformat(), "to": LAST.isoformat()}
     district: dict[By, Callable[[Step], Any]] = {
         By.UNIT: lambda step: step["unit"] // 10**9 * 10**9,
         By.CATEGORY: lambda step: step["category"],
@@ -295,8 +291,9 @@ async def test_figures_are_what_the_trail_says(
 
 async def test_what_is_open_is_what_is_not_closed(tickets: Running, history: list[Step]) -> None:
     assert history
-    shown = await asked(tickets, "district_admin", DISTRICT, by="category", period="month")
-    last = {row["key"]: row["open"] for row in shown if row["start"] == TODAY.replace(day=1).isoformat()}
+    today = datetime.now(ZONE).date()
+    shown = await asked(tickets, "district_admin", DISTRICT, by="category", period="month", to=today.isoformat())
+    last = {row["key"]: row["open"] for row in shown if row["start"] == today.replace(day=1).isoformat()}
     rows = await tickets.database.fetch(
         "SELECT category, count(*) FROM (SELECT DISTINCT ON (ticket_id) ticket_id, move FROM ticket_entry"
         " WHERE move = ANY ($1) ORDER BY ticket_id, sequence DESC) AS latest"
@@ -319,13 +316,14 @@ async def test_what_is_done_through_the_api_is_counted(tickets: Running) -> None
         ("rate", {"rating": 1}),
         ("resolve", {"note": "y"}),
     ]
+    begun = datetime.now(ZONE).date()
     for _ in range(2):
         ticket = (await resident.post("/tickets/v1/tickets", json=report)).json()["id"]
         for step, body in steps:
             client = manager if step in {"assign", "resolve"} else resident
             done = await client.post(f"/tickets/v1/tickets/{ticket}/{step}", json=body, headers={"If-Match": "*"})
             assert done.status_code == 200, done.text
-    today = {"from": TODAY.isoformat(), "to": datetime.now(ZONE).date().isoformat()}
+    today = {"from": begun.isoformat(), "to": datetime.now(ZONE).date().isoformat()}
     shown = await asked(tickets, "community_manager", COMMUNITY, by="category", period="month", **today)
     (row,) = [row for row in shown if row["key"] == "manhole"]
     expected = {"opened": 2, "repeated": 1, "open": 2, "overdue": 0, "closed": 2, "fixed": 2, "reopened": 2}
