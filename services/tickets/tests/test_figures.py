@@ -17,11 +17,14 @@ from services.tickets.tests.test_moves import done, opened
 from services.tickets.tests.test_whistles import staffed
 
 from linli import clockwork, units
+from linli.db import Scope, transaction
 from linli.models import uuid7
 from linli.testing import Running, eventually
+from linli.timers import Timer
 from tickets import clocks
 from tickets.calendar import ZONE
 from tickets.models.figures import By, Period
+from tickets.operations.figures import FIGURES, count_days, figures
 
 UNITS = (MICRO, "310104003001002001", "310104003002001", SIBLING)
 LAST = datetime.now(ZONE).date() - timedelta(days=1)
@@ -287,6 +290,28 @@ async def test_figures_are_what_the_trail_says(
     for row in expected:
         row["key"] = units.short(int(row["key"]))
     same(shown, expected)
+
+
+async def test_no_day_counts_twice_for_whoever_asks_while_the_night_s_count_is_kept(
+    tickets: Running, history: list[Step]
+) -> None:
+    assert history
+    set_back = "UPDATE figures_until SET day = $1 WHERE district = 310104"
+    for table in ("ticket_daily", "ticket_stock"):
+        await tickets.database.execute(f"DELETE FROM {table}")  # noqa: S608 of the test's own
+    await tickets.database.execute("DELETE FROM timer WHERE kind = 'figures'")
+    await tickets.database.execute(set_back, LAST - timedelta(days=BACK + 1))
+    sessions, district = tickets.app.state.sessions, Scope.of_district(310104)
+    unit, night = units.parse(DISTRICT), datetime.combine(LAST, time(1), ZONE)
+    timer = Timer(310104, FIGURES, UUID(int=(LAST - timedelta(days=1)).toordinal()), unit, night, 0)
+    async with transaction(sessions, district) as session:
+        asked_for = (LAST - timedelta(days=BACK), LAST)
+        statement, figure = await figures(session, unit, By.CATEGORY, Period.MONTH, asked_for)
+        statement = statement.order_by(figure.start, figure.key).execution_options(populate_existing=True)
+        before = [(row.key, row.opened, row.open) for row in await session.scalars(statement)]
+        async with transaction(sessions, district) as other:
+            await count_days(other, timer, night)
+        assert [(row.key, row.opened, row.open) for row in await session.scalars(statement)] == before
 
 
 async def test_what_is_open_is_what_is_not_closed(tickets: Running, history: list[Step]) -> None:

@@ -87,7 +87,7 @@ async def figures(
         raise BeingCounted().noting(lambda other: begin_figures(other, within))
     # What was not kept yet is counted to its end, also after the time that is asked for: it says what is open.
     trail = _trail(units.span(within), kept + timedelta(days=1), now.date() + timedelta(days=2))
-    where: dict[str, Any] = {"first": first, "last": last, "kept": kept, "period": period.value}
+    where: dict[str, Any] = {"first": first, "last": last, "period": period.value}
     if by is By.UNIT:
         where["size"] = _SIZES.get(units.level(within), 1)
     return _selected(Figure, figures_sql.FIGURES[by], trail | where)

@@ -74,21 +74,22 @@ KEEP: Final = text(f"""
     ON CONFLICT ({_WHOSE}) DO UPDATE SET open = ticket_stock.open + excluded.open
 """)
 
-# What was open when a time ended is what is open now, less what has come to be open since.
+# What was open when a time ended is what is open now, less what has come to be open since. Until when days are kept is
+# asked here once more, as the night's count may have kept others meanwhile, which would count twice.
 _READ: Final = """
     WITH cell AS MATERIALIZED (
         SELECT {key} AS key, day, opened, repeated, overdue, closed, fixed, reopened,
                opened + unclosed - closed AS more, answering, solving
         FROM (
             SELECT {whose}, day, {counts}, answering, solving FROM ticket_daily
-            WHERE district = :district AND day BETWEEN :first AND :kept AND unit BETWEEN :lo AND :hi
-            UNION ALL {cells}
+            WHERE district = :district AND day BETWEEN :first AND {until} AND unit BETWEEN :lo AND :hi
+            UNION ALL SELECT * FROM ({cells}) AS live WHERE day > {until}
         ) AS cells WHERE {wished}
     ), stock AS (
         SELECT {key} AS key, sum(open) AS open FROM ticket_stock
         WHERE district = :district AND unit BETWEEN :lo AND :hi AND {wished} GROUP BY 1
     ), base AS (
-        SELECT key, coalesce(stock.open, 0) + coalesce(sum(cell.more) FILTER (WHERE day > :kept), 0)
+        SELECT key, coalesce(stock.open, 0) + coalesce(sum(cell.more) FILTER (WHERE day > {until}), 0)
                - coalesce(sum(cell.more) FILTER (WHERE day >= :first), 0) AS open
         FROM stock FULL JOIN cell USING (key) GROUP BY key, stock.open
     ), flow AS (
@@ -132,6 +133,7 @@ FIGURES: Final = {
             whose=_WHOSE,
             counts=_COUNTS,
             cells=_CELLS,
+            until="(SELECT day FROM figures_until WHERE district = :district)",
             answering=_TOOK.format(which="answering"),
             solving=_TOOK.format(which="solving"),
         )
