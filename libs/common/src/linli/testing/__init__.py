@@ -78,7 +78,8 @@ def s3() -> Iterator[str]:
         patch.setenv("AWS_REGION", "us-east-1")
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "test")
-        httpx.put(f"http://{host}:{port}/{bucket}", trust_env=False).raise_for_status()
+        # Its first request has it load what S3 is made of.
+        httpx.put(f"http://{host}:{port}/{bucket}", trust_env=False, timeout=60).raise_for_status()
         yield f"s3://{bucket}"
     server.stop()
 
