@@ -217,7 +217,7 @@ async def test_of_50_000_clocks_each_runs_out_once_and_in_time_through_a_correct
 
     monkeypatch.setattr(clocks.timers, "now", now)
     for least in (DUE // 4, DUE // 2):
-        async with LifespanManager(create_app(tickets.settings)):
+        async with LifespanManager(create_app(tickets.settings), startup_timeout=20, shutdown_timeout=20):
 
             async def enough(least: int = least) -> bool:
                 return bool(await tickets.database.fetchval(FIRED) >= least)
@@ -257,7 +257,7 @@ async def test_thousands_of_them_run_out_when_they_should_however_often_a_proces
     time.rules(monkeypatch)
     for part in range(1, 5):
         so_far = before + part * THOUSANDS // 4
-        async with LifespanManager(create_app(tickets.settings)):
+        async with LifespanManager(create_app(tickets.settings), startup_timeout=20, shutdown_timeout=20):
 
             async def enough(so_far: int = so_far) -> bool:
                 return bool(await tickets.database.fetchval(FIRED) >= so_far)

@@ -350,7 +350,7 @@ async def test_a_bucket_keeps_files_as_a_folder_does(stage: Stage, s3: str) -> N
         return not await names()
 
     async with (
-        httpx.AsyncClient(trust_env=False) as outside,
+        httpx.AsyncClient(trust_env=False, timeout=60) as outside,
         stage.run("tickets", create_app, subscriptions, files=f"{s3}/tickets") as running,
     ):
         await running.know_units(MICRO)
