@@ -28,6 +28,7 @@ async def test_a_service_is_ready_with_a_database_and_keys(shelf: Running) -> No
 async def test_it_is_not_ready_while_there_are_no_keys_and_is_as_soon_as_there_are(shelf: Running) -> None:
     tokens = shelf.app.state.tokens
     url, tokens._url = tokens._url, "http://127.0.0.1:9/jwks.json"
+    tokens._keys.clear()
     answer = await shelf.client().get("/readyz")
     assert (answer.status_code, answer.json()["keys"]) == (503, "none yet")
     assert (await shelf.client("resident").get("/shelf/v1/books")).status_code == 503

@@ -165,7 +165,7 @@ class NatsServer:
         self._process = subprocess.Popen(  # noqa: S603 our own server
             self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        for _ in range(200):
+        for _ in range(600):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return

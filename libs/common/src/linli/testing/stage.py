@@ -28,6 +28,8 @@ from linli.testing.documented import held_to_document
 from linli.testing.servers import Authority, NatsServer
 
 _PASSWORD = "test"  # noqa: S105 a server of the test's own, on a socket of its own
+_PATIENCE = 30
+"""Seconds that a server may take to answer on a machine that is busy with other things."""
 
 
 class CreateApp(Protocol):
@@ -101,10 +103,11 @@ async def tell(running: Running, *events: Event) -> None:
     """Publish events as another service's relay would."""
     for event in events:
         headers = headers_of(event) | {"Nats-Msg-Id": str(event.id)}
-        await running.nats.jetstream().publish(event.subject, event.model_dump_json().encode(), headers=headers)
+        js = running.nats.jetstream(timeout=_PATIENCE)
+        await js.publish(event.subject, event.model_dump_json().encode(), headers=headers)
 
 
-async def eventually(check: Callable[[], Any], within: float = 10, every: float = 0.02) -> Any:  # noqa: ANN401
+async def eventually(check: Callable[[], Any], within: float = 30, every: float = 0.02) -> Any:  # noqa: ANN401
     """Wait until an (async) check gives something true, and give it."""
     deadline = time.monotonic() + within
     while True:
@@ -202,7 +205,7 @@ class Stage:
         async with AsyncExitStack() as stack:
             client = await nats.connect(self.server.url)
             stack.push_async_callback(client.close)
-            js = client.jetstream()
+            js = client.jetstream(timeout=_PATIENCE)
             for info in await js.streams_info():
                 await js.delete_stream(str(info.config.name))
             await ensure_streams(js, [subscriptions for _, _, subscriptions in services])
@@ -212,6 +215,8 @@ class Stage:
                 settings = self.settings(service, database, **others)
                 app = create_app(settings)
                 await stack.enter_async_context(LifespanManager(app, startup_timeout=20, shutdown_timeout=20))
+                # Now, as it can wait: a request that came before the keys would be answered 503 on a busy machine.
+                await eventually(app.state.tokens.ready)
                 connection = await asyncpg.connect(self.url("postgres", database))
                 stack.push_async_callback(connection.close)
                 found.append(Running(app, connection, client, settings, self.authority))
