@@ -185,6 +185,8 @@ async def first_due(tickets: Running) -> datetime:
         opened_at,
     )
     await tickets.database.execute("SELECT set_config('session_replication_role', 'origin', false)")
+    # What the database has seen of them may be a handful of another district's, for which it plans otherwise.
+    await tickets.database.execute("ANALYZE ticket, ticket_entry, timer")
     district = tickets.client("district_admin", "310115")
     # They all lie where they began: the correction has every one to move.
     assert (await put(district, opened_at.date() + timedelta(days=200), working=False)).status_code == 200
@@ -222,8 +224,8 @@ async def test_of_50_000_clocks_each_runs_out_once_and_in_time_through_a_correct
             async def enough(least: int = least) -> bool:
                 return bool(await tickets.database.fetchval(FIRED) >= least)
 
-            await eventually(enough, within=30)
-    await eventually(lambda: tickets.database.fetchval(f"SELECT ({FIRED}) = $1", DUE), within=60)
+            await eventually(enough, within=30, every=0.2)
+    await eventually(lambda: tickets.database.fetchval(f"SELECT ({FIRED}) = $1", DUE), within=60, every=0.2)
     await asyncio.sleep(clockwork.POLL * 2)
     assert await tickets.database.fetchval(FIRED) == DUE
     early = "SELECT count(*) FROM timer WHERE district = 310115 AND fired_at < due_at"
@@ -239,7 +241,7 @@ async def test_of_50_000_clocks_each_runs_out_once_and_in_time_through_a_correct
     assert await tickets.database.fetchval(late) < timedelta(seconds=10 * clockwork.POLL)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.usefixtures("first_due")
 async def test_thousands_of_them_run_out_when_they_should_however_often_a_process_restarts(
     tickets: Running, monkeypatch: pytest.MonkeyPatch
@@ -262,7 +264,7 @@ async def test_thousands_of_them_run_out_when_they_should_however_often_a_proces
             async def enough(so_far: int = so_far) -> bool:
                 return bool(await tickets.database.fetchval(FIRED) >= so_far)
 
-            await eventually(enough, within=100)
+            await eventually(enough, within=100, every=0.2)
     assert await tickets.database.fetchval(FIRED) == before + THOUSANDS
     rows = await tickets.database.fetch("SELECT aggregate, fired_at FROM timer WHERE aggregate = ANY($1)", [*due])
     late = [row["fired_at"] - due[row["aggregate"]] for row in rows if row["fired_at"]]
