@@ -59,14 +59,13 @@ class IdealTime:
     async def _rest(self, clockwork: Clockwork, seconds: float) -> None:
         self._looks_at[clockwork] = self.now + timedelta(seconds=seconds)
         while self._looks_at[clockwork] > self.now and not clockwork._ending.is_set():
-            first = min(self._looks_at.values())
+            # Who is ending looks no more, also where he was cut off in the middle of it.
+            first = min(at for one, at in self._looks_at.items() if not one._ending.is_set())
             busy = self._stands or any(one._in_hand for one in self._looks_at)
             if first <= self.now or self.now >= self._end or busy:
                 await asyncio.sleep(0.001)
             else:
                 self.now = min(max(first, self._leap()), self._end)
-        if clockwork._ending.is_set():
-            del self._looks_at[clockwork]
 
     def _leap(self) -> datetime:
         following = bisect_right(self._moments, self.now)
