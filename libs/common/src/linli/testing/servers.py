@@ -153,6 +153,8 @@ class NatsServer:
     def __init__(self, store: Path, *options: str) -> None:
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
+        # Where no stream is left the broker deletes their folder, even while it makes the next one in it.
+        self._never_empty = store / "jetstream" / "$G" / "streams" / "none"
         self._command = [
             str(Path(sys.executable).with_name("nats-server")),
             *("-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(store)),
@@ -162,6 +164,7 @@ class NatsServer:
 
     def start(self) -> None:
         """Start, and wait until it listens."""
+        self._never_empty.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(  # noqa: S603 our own server
             self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
