@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from hypothesis import settings
 
 from linli.testing.plans import rows_read
 from linli.testing.servers import (
@@ -38,6 +39,10 @@ __all__ = [
     "tcp_postgres",
     "tell",
 ]
+
+# By default an example that takes 200 ms fails, and that may be nothing but a machine that is busy.
+settings.register_profile("linli", deadline=None)
+settings.load_profile("linli")
 
 
 @pytest.fixture(scope="session")
