@@ -194,7 +194,13 @@ class Bench:
             await timers.cancel(session, aggregate=aggregate, unit=UNIT, kinds=[kind])
 
     async def effects(self) -> list[UUID]:
-        return [UUID(row["aggregate"]) for row in await self.chassis.database.fetch("SELECT aggregate FROM effect")]
+        rows = await self.chassis.database.fetch("SELECT aggregate FROM effect ORDER BY id")
+        return [UUID(row["aggregate"]) for row in rows]
+
+    async def look_for_no_deadlocks(self) -> None:
+        """Have the database end no deadlock for a minute: whoever gives way does so of his own accord."""
+        name = await self.chassis.database.fetchval("SELECT current_database()")
+        await self.chassis.database.execute(f"ALTER DATABASE {name} SET deadlock_timeout = '1min'")
 
     async def fired(self) -> int:
         return int(await self.chassis.database.fetchval("SELECT count(*) FROM timer WHERE fired_at IS NOT NULL"))

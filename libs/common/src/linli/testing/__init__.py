@@ -23,6 +23,7 @@ from linli.testing.servers import (
 )
 from linli.testing.sharing import pytest_collection_modifyitems
 from linli.testing.stage import CreateApp, Running, Stage, eventually, tell
+from linli.testing.watch import Watch
 
 __all__ = [
     "Authority",
@@ -31,6 +32,7 @@ __all__ = [
     "PostgresServer",
     "Running",
     "Stage",
+    "Watch",
     "address_of",
     "eventually",
     "free_port",
