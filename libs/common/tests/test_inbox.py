@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from libs.common.tests.conftest import DISTRICT, GRID, Chassis, opened, record
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from opentelemetry import trace
 from sqlalchemy import text
@@ -15,6 +16,7 @@ from linli.events.directory import UnitChanged
 from linli.events.tickets import TicketOpened, TicketRated
 from linli.inbox import Subscriptions
 from linli.models import KnownUnit
+from linli.pulling import Pull
 from linli.streams import ensure_streams
 from linli.testing import eventually
 
@@ -40,13 +42,23 @@ def at_once(delivery: int, *, at_most: float) -> float:
     return min(0.01 * delivery, at_most)
 
 
-async def unanswered(js: JetStreamContext, name: str = "points-tickets") -> int:
-    info = await js.consumer_info("TICKETS", name)
-    return int((info.num_pending or 0) + (info.num_ack_pending or 0))
-
-
 async def settled(js: JetStreamContext) -> bool:
-    return await unanswered(js) == 0
+    """Tell whether all that the stream has was answered: what was sent just now may not be counted as pending yet."""
+    info = await js.consumer_info("TICKETS", "points-tickets")
+    return bool(info.ack_floor and info.ack_floor.stream_seq == (await js.stream_info("TICKETS")).state.last_seq)
+
+
+def take_together(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Have a consumer take so many messages at a time, however few of them the broker hands over at once."""
+    take = Pull.next
+
+    async def take_all(self: Pull, room: int) -> list[Msg]:
+        came = await take(self, room)
+        while came and len(came) < count:
+            came += await take(self, room - len(came))
+        return came
+
+    monkeypatch.setattr(Pull, "next", take_all)
 
 
 async def test_from_outbox_to_effect(chassis: Chassis, points: Subscriptions) -> None:
@@ -120,7 +132,10 @@ async def test_a_message_that_always_fails_becomes_a_dead_letter_and_stops_nobod
     assert sorted(await chassis.effects()) == sorted(event.id for event in good)
 
 
-async def test_events_that_wait_share_transactions_and_each_stays_in_its_trace(chassis: Chassis) -> None:
+async def test_events_that_wait_share_transactions_and_each_stays_in_its_trace(
+    chassis: Chassis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_together(monkeypatch, 90)  # a half of them comes twice
     subscriptions = Subscriptions("points")
     traces: dict[UUID, int] = {}
     transactions: set[int] = set()
@@ -168,8 +183,11 @@ async def test_one_that_fails_among_many_takes_none_of_them_with_it(
     assert await chassis.count("dead_letter") == 1
 
 
-async def test_an_event_finds_what_the_one_before_it_has_written(chassis: Chassis) -> None:
+async def test_an_event_finds_what_the_one_before_it_has_written(
+    chassis: Chassis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They share a session, whose memory of rows would hide what a statement changed meanwhile."""
+    take_together(monkeypatch, 5)
     subscriptions = Subscriptions("points", known_units=True)
     seen: list[str] = []
     kept: list[KnownUnit] = []
@@ -303,22 +321,28 @@ async def test_nothing_is_lost_while_the_database_is_away(
         )
         for event in events:
             await send(js, event)
-        await asyncio.sleep(1.5)
-        assert (await js.consumer_info("TICKETS", "points-tickets")).num_redelivered
+
+        async def redelivered() -> int:
+            return (await js.consumer_info("TICKETS", "points-tickets")).num_redelivered or 0
+
+        await eventually(redelivered)
         assert await chassis.effects() == []
         await chassis.database.execute(f"GRANT CONNECT ON DATABASE {name} TO {role}")
         await eventually(lambda: settled(js))
     assert sorted(await chassis.effects()) == sorted(event.id for event in events)
 
 
-async def test_what_was_taken_but_not_begun_is_given_back_at_the_end(chassis: Chassis) -> None:
+async def test_what_was_taken_but_not_begun_is_given_back_at_the_end(
+    chassis: Chassis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "ACK_WAIT", 60)
     subscriptions = Subscriptions("points")
     begun = asyncio.Event()
 
     @subscriptions.on(TicketOpened)
     async def slowly(session: AsyncSession, event: TicketOpened) -> None:
         begun.set()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.05)
         await record(session, event)
 
     await chassis.prepare(subscriptions)
@@ -326,25 +350,27 @@ async def test_what_was_taken_but_not_begun_is_given_back_at_the_end(chassis: Ch
         js = client.jetstream()
         for _ in range(40):
             await send(js, opened())
-        async with chassis.consuming(subscriptions):
-            await begun.wait()
+        with monkeypatch.context() as together:
+            take_together(together, 40)
+            async with chassis.consuming(subscriptions):
+                await begun.wait()
         done = len(await chassis.effects())
         assert 0 < done < 40
         # Another replica has the rest at once, not after the broker has waited for an answer.
         async with chassis.consuming(subscriptions):
-            await eventually(lambda: _effects(chassis, 40), within=8)
+            await eventually(lambda: _effects(chassis, 40), within=30)
 
 
 async def test_what_takes_long_is_not_given_to_another_meanwhile(
     chassis: Chassis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "ACK_WAIT", 0.8)
-    monkeypatch.setattr(consumer, "_AT_WORK_EVERY", 0.2)
+    monkeypatch.setattr(streams, "ACK_WAIT", 4)
+    monkeypatch.setattr(consumer, "_AT_WORK_EVERY", 0.1)
     subscriptions = Subscriptions("points")
 
     @subscriptions.on(TicketOpened)
     async def slowly(session: AsyncSession, event: TicketOpened) -> None:
-        await asyncio.sleep(2)
+        await asyncio.sleep(6)
         await record(session, event)
 
     await chassis.prepare(subscriptions)

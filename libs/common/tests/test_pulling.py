@@ -5,7 +5,7 @@ import pytest
 from libs.common.tests.conftest import Chassis, opened, record
 from nats.aio.client import Client
 
-from linli import pulling
+from linli import pulling, streams
 from linli.cloudevents import headers_of
 from linli.events.tickets import TicketOpened
 from linli.inbox import Subscriptions
@@ -16,7 +16,8 @@ STREAM, DURABLE = "TICKETS", "points-tickets"
 
 
 @pytest.fixture
-async def client(chassis: Chassis) -> AsyncIterator[Client]:
+async def client(chassis: Chassis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
+    monkeypatch.setattr(streams, "ACK_WAIT", 60)
     subscriptions = Subscriptions("points")
     subscriptions.on(TicketOpened)(record)
     await chassis.prepare(subscriptions)
@@ -51,7 +52,7 @@ async def test_a_message_is_there_at_once_whatever_ran_out_before(
                 while not messages:  # what had run out before was told of first
                     messages = await pull.next(100)
             for message in messages:
-                await message.ack_sync()
+                await message.ack_sync(timeout=10)
 
 
 async def test_no_more_comes_than_there_is_room_for(client: Client) -> None:
@@ -64,7 +65,10 @@ async def test_no_more_comes_than_there_is_room_for(client: Client) -> None:
         assert len(taken) == await in_hand(client) == 10
 
 
-async def test_what_came_and_was_not_taken_goes_to_another_at_once(client: Client) -> None:
+async def test_what_came_and_was_not_taken_goes_to_another_at_once(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulling, "_ASK_FOR", 20.0)
     async with Pull(client, STREAM, DURABLE).running() as pull:
         waiting = asyncio.create_task(pull.next(10))
         await asyncio.sleep(0.1)
@@ -76,7 +80,7 @@ async def test_what_came_and_was_not_taken_goes_to_another_at_once(client: Clien
 
         await eventually(given)
     taken = 0
-    async with asyncio.timeout(3), Pull(client, STREAM, DURABLE).running() as other:  # long before they are due again
+    async with asyncio.timeout(30), Pull(client, STREAM, DURABLE).running() as other:  # long before they are due again
         while taken < 10:
             taken += len(await other.next(10))
 
