@@ -39,7 +39,7 @@ async def running(
     monkeypatch.setattr(consumer, "TRIES", 1)
     await chassis.prepare(subscriptions)
     app = service("tickets", chassis.settings, routers=[], subscriptions=subscriptions, publishes=[TicketOpened])
-    async with LifespanManager(app), chassis.connection() as client:
+    async with LifespanManager(app, startup_timeout=20, shutdown_timeout=20), chassis.connection() as client:
         yield Running(app, chassis.database, client, chassis.settings, stage.authority)
 
 

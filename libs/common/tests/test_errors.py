@@ -157,9 +157,13 @@ async def test_who_outlives_the_server_is_asked_to_come_again(client: httpx.Asyn
 
 
 async def test_a_deadlock_ends_with_one_done_and_one_told_to_come_again(shelf: Running) -> None:
+    # Each takes the other's lock when both have one.
     await shelf.database.execute(
-        "CREATE FUNCTION clash(a int, b int) RETURNS void LANGUAGE sql AS"
-        " 'SELECT pg_advisory_xact_lock(a); SELECT pg_sleep(0.3); SELECT pg_advisory_xact_lock(b)'"
+        "CREATE FUNCTION clash(a int, b int) RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
+        " PERFORM pg_advisory_xact_lock(5, a);"
+        " WHILE (SELECT count(*) < 2 FROM pg_locks WHERE locktype = 'advisory' AND classid = 5 AND granted) LOOP"
+        " PERFORM pg_sleep(0.01); END LOOP;"
+        " PERFORM pg_advisory_xact_lock(5, b); END $$"
     )
     client = shelf.client("street_admin")
     answers = await asyncio.gather(

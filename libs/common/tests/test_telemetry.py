@@ -54,7 +54,7 @@ async def running(chassis: Chassis, stage: Stage) -> AsyncIterator[Running]:
     subscriptions.on(TicketOpened)(record)
     await chassis.prepare(subscriptions)
     app = service("tickets", chassis.settings, routers=[router], subscriptions=subscriptions, publishes=[TicketOpened])
-    async with LifespanManager(app), chassis.connection() as client:
+    async with LifespanManager(app, startup_timeout=20, shutdown_timeout=20), chassis.connection() as client:
         yield Running(app, chassis.database, client, chassis.settings, stage.authority)
 
 
@@ -75,6 +75,12 @@ def find(spans: InMemorySpanExporter, name: str) -> ReadableSpan:
     return found
 
 
+async def both_ended(spans: InMemorySpanExporter) -> None:
+    """Wait for the sender's span and the receiver's, of which either may be the last."""
+    wanted = {f"send {DESTINATION}", f"process {DESTINATION}"}
+    await eventually(lambda: wanted <= {span.name for span in spans.get_finished_spans()})
+
+
 def child_of(span: ReadableSpan, parent: ReadableSpan) -> bool:
     return span.parent is not None and parent.context is not None and span.parent.span_id == parent.context.span_id
 
@@ -86,7 +92,7 @@ async def test_one_trace_leads_from_the_request_over_the_broker_to_the_statement
     incoming = f"00-{'a1' * 16}-{'b2' * 8}-01"
     answer = await client.post("/tickets/v1/tickets", headers={"traceparent": incoming})
     assert answer.json()["trace"] == "a1" * 16, answer.text
-    await eventually(lambda: [span for span in spans.get_finished_spans() if span.name.startswith("process")])
+    await both_ended(spans)
     request = find(spans, "POST /tickets/v1/tickets")
     send, process = find(spans, f"send {DESTINATION}"), find(spans, f"process {DESTINATION}")
     assert request.parent
@@ -113,7 +119,7 @@ async def test_every_span_says_whose_district_it_is_and_a_request_what_it_is_abo
 ) -> None:
     client = running.client("resident", "310104")
     ticket = (await client.post("/tickets/v1/tickets")).json()["id"]
-    await eventually(lambda: [span for span in spans.get_finished_spans() if span.name.startswith("process")])
+    await both_ended(spans)
     told = find(spans, "POST /tickets/v1/tickets").attributes or {}
     assert (told["linli.subject"], told["linli.unit"]) == (ticket, "310104003001001")
     assert (find(spans, f"send {DESTINATION}").attributes or {})["linli.outbox.waited"]
@@ -291,13 +297,17 @@ from opentelemetry import trace
 telemetry.setup("tickets", Settings(database_url="x", relay_database_url="x", nats_url="x", jwks_url="x",
                                     master_key="x"), FastAPI())
 tracer = trace.get_tracer("test")
-begun = time.perf_counter()
-for _ in range(5000):
-    with tracer.start_as_current_span("work"):
-        pass
-for number in range(5000):
-    logging.getLogger("linli.test").warning("line %d", number)
-print("busy for", time.perf_counter() - begun)
+def work():
+    begun = time.perf_counter()
+    for _ in range(5000):
+        with tracer.start_as_current_span("work"):
+            pass
+    for number in range(5000):
+        logging.getLogger("linli.test").warning("line %d", number)
+    return time.perf_counter() - begun
+for _ in range(2):
+    work()  # more than the queues hold
+print("busy for", min(work() for _ in range(3)), "until", time.monotonic())
 """
 
 
@@ -306,18 +316,18 @@ def test_a_collector_that_never_answers_slows_nothing() -> None:
         hole.bind(("127.0.0.1", 0))
         hole.listen(1)
         endpoint = f"http://127.0.0.1:{hole.getsockname()[1]}"
-        begun = time.monotonic()
         ended = subprocess.run(  # noqa: S603 our own interpreter
             [sys.executable, "-c", _BUSY],
             env={"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint},
             capture_output=True,
             text=True,
-            timeout=40,
+            timeout=55,
             check=True,
         )
-    (busy,) = [float(line.split()[-1]) for line in ended.stdout.splitlines() if line.startswith("busy for")]
-    assert busy < 3, "5,000 spans and 5,000 lines"
-    assert time.monotonic() - begun < 12, "the process ended"
+        now = time.monotonic()
+    (said,) = [line.split() for line in ended.stdout.splitlines() if line.startswith("busy for")]
+    assert float(said[2]) < 3, "5,000 spans and 5,000 lines, while other programs do what they like"
+    assert now - float(said[4]) < 12, "the process ended"
 
 
 async def _effects(running: Running, count: int) -> bool:

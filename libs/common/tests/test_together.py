@@ -142,7 +142,7 @@ async def test_nobody_waits_for_a_lock_with_whom_it_is_for(shelf: Running) -> No
     async with Direct(shelf.app.state.sessions, Scope.of_district(310104)) as other:
         await other.fetch("SELECT pg_advisory_xact_lock(7, 1)")
         waiting = asyncio.create_task(held.put(shelf, lock=1))
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(9):  # before a statement's time is over
             await asyncio.gather(*(one.put(shelf, lock=2) for one in free))
         assert not waiting.done()
     await waiting
