@@ -40,6 +40,7 @@ async def running(
     await chassis.prepare(subscriptions)
     app = service("tickets", chassis.settings, routers=[], subscriptions=subscriptions, publishes=[TicketOpened])
     async with LifespanManager(app, startup_timeout=20, shutdown_timeout=20), chassis.connection() as client:
+        await eventually(app.state.tokens.ready)  # or a busy machine answers the first request 503
         yield Running(app, chassis.database, client, chassis.settings, stage.authority)
 
 

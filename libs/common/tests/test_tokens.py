@@ -21,9 +21,16 @@ from linli.security import PERMISSIONS, Tokens, require
 from linli.testing import Authority, Watch
 
 
+def patient(url: str) -> Tokens:
+    """Give who verifies tokens, and waits for keys as long as a busy machine may take."""
+    found = Tokens(url, "linli", "linli")
+    found._PATIENCE = 30.0  # type: ignore[misc]
+    return found
+
+
 @pytest.fixture
 def tokens(authority: Authority) -> Tokens:
-    return Tokens(authority.jwks_url, "linli", "linli")
+    return patient(authority.jwks_url)
 
 
 async def test_a_token_says_who_may_do_what_where(authority: Authority, tokens: Tokens) -> None:
@@ -121,9 +128,7 @@ async def directory(authority: Authority) -> AsyncIterator[tuple[SlowDirectory, 
         found.keys = (await client.get(authority.jwks_url)).json()["keys"]
     server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
     async with server:
-        tokens = Tokens(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", "linli", "linli")
-        tokens._PATIENCE = 30.0  # type: ignore[misc] # that of a busy machine
-        yield found, tokens
+        yield found, patient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
 
 
 def of_unknown_key() -> str:
