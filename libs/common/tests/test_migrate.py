@@ -98,6 +98,7 @@ async def test_a_second_time_changes_nothing(stage: Stage) -> None:
     await connection.close()
 
 
+@pytest.mark.timeout(180)
 async def test_two_migrations_at_once_are_one(stage: Stage) -> None:
     await stage.fresh_database("shelf")
     name = f"shelf_{uuid4().hex[:8]}"
@@ -112,7 +113,7 @@ async def test_two_migrations_at_once_are_one(stage: Stage) -> None:
     await connection.execute(f"SELECT pg_advisory_lock({migrate._LOCK})")
     both = [await asyncio.create_subprocess_exec(*arguments) for _ in range(2)]
     waiting = "SELECT count(DISTINCT pid) > 1 FROM pg_stat_activity WHERE application_name = 'shelf migration'"
-    await eventually(lambda: connection.fetchval(waiting))
+    await eventually(lambda: connection.fetchval(waiting), within=90)  # each has to load what migrates
     assert not await connection.fetchval("SELECT to_regclass('book')::text")
     await connection.execute(f"SELECT pg_advisory_unlock({migrate._LOCK})")
     assert [await one.wait() for one in both] == [0, 0]

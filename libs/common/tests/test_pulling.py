@@ -74,11 +74,7 @@ async def test_what_came_and_was_not_taken_goes_to_another_at_once(
         await asyncio.sleep(0.1)
         waiting.cancel()
         await tell(client, 10)
-
-        async def given() -> bool:
-            return await in_hand(client) == 10
-
-        await eventually(given)
+        await eventually(lambda: len(pull._came) == 10)
     taken = 0
     async with asyncio.timeout(30), Pull(client, STREAM, DURABLE).running() as other:  # long before they are due again
         while taken < 10:

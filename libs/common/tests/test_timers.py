@@ -116,7 +116,8 @@ async def test_a_cancellation_and_a_handler_that_meet_do_not_wait_for_each_other
             async with Watch() as watch:
                 await timers.cancel(session, aggregate=matter, unit=UNIT, kinds=["answer"])
                 await session.commit()
-        assert watch.seconds < 0.9
+        # Who waited for the other would do so until his time for a lock is over.
+        assert watch.seconds < 5
         await bench.rounds()
     assert await bench.effects() == []
     assert await bench.chassis.count("timer") == 0

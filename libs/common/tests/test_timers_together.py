@@ -79,9 +79,12 @@ async def test_they_never_cost_a_user_his_request(bench: Bench) -> None:
     )
     await bench.chassis.database.executemany("INSERT INTO matter VALUES ($1)", [(first,), (second,)])
     locked = asyncio.Event()
+    briefly: list[bool] = []
 
     @bench.timers.on("answer")
     async def lock_the_matter(session: AsyncSession, timer: Timer) -> bool:
+        # After a second the database looks for deadlocks, and ends one of the two.
+        briefly.append(await session.scalar(text("SELECT current_setting('lock_timeout')::interval < '500ms'")))
         await session.execute(LOCK, {"id": timer.aggregate})
         locked.set()
         return await note(session, timer)
@@ -95,8 +98,8 @@ async def test_they_never_cost_a_user_his_request(bench: Bench) -> None:
             await locked.wait()
             async with Watch() as watch:
                 await session.execute(LOCK, {"id": first})
-            # After a second the database would look for deadlocks, and end one of the two.
-            assert watch.seconds < 0.9
+            assert watch.seconds < 5
+        assert briefly[0], "together they wait for what a user has locked"
         await eventually(lambda: has_effects(bench, first, second))
         await bench.rounds()
     assert await has_effects(bench, first, second)
