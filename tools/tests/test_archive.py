@@ -7,6 +7,7 @@ import zlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ from linli.events.tickets import TicketAnswered, TicketOpened, TicketRated
 from linli.inbox import Subscriptions
 from linli.outbox import SHARDS
 from linli.testing import Stage
+from linli_cli.archive import seal
 from linli_cli.archive.order import consumers_first
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores, connected
@@ -62,6 +64,7 @@ def test_what_is_sealed_for_recipients_is_opened_by_their_key_and_by_any_age_too
     assert pyrage.decrypt(content, [own]) == PLAIN
 
 
+@pytest.mark.timeout(240)  # a passphrase costs a second of the processor each time, which a busy machine has to spare
 def test_what_is_sealed_by_a_passphrase_is_opened_by_it_alone(tmp_path: Path) -> None:
     right, wrong = tmp_path / "right", tmp_path / "wrong"
     right.write_text("一二三四五\n")
@@ -72,10 +75,39 @@ def test_what_is_sealed_by_a_passphrase_is_opened_by_it_alone(tmp_path: Path) ->
         opened(Key.of(None, wrong), content)
 
 
+def test_a_moment_in_which_the_machine_was_busy_does_not_keep_an_archive_shut(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Asks for 2**40 steps: more than any machine has time for.
+    heavy = (
+        b"age-encryption.org/v1\n-> scrypt "
+        + b"A" * 22
+        + b" 40\n"
+        + b"A" * 43
+        + b"\n--- "
+        + b"A" * 43
+        + b"\n"
+        + bytes(16)
+    )
+    busy, tries = [heavy] * 3, 0
+
+    def decrypt(content: bytes, passphrase: str) -> bytes:
+        nonlocal tries
+        tries += 1
+        return pyrage.passphrase.decrypt(busy.pop(), passphrase) if busy else content
+
+    monkeypatch.setattr(seal, "by_passphrase", SimpleNamespace(decrypt=decrypt))
+    assert opened(Key((), "一二三四五"), b"whole") == b"whole"
+    assert tries == 4
+    busy, tries = [heavy] * 100, 0
+    with pytest.raises(Trouble, match="Excessive work"):
+        opened(Key((), "一二三四五"), b"whole")
+    assert tries == 10
+
+
 def test_a_damaged_archive_is_never_taken_for_a_whole_one(identity: Path) -> None:
     content = sealed(Lock.of([], identity.with_name("recipients"), None))
     key = Key.of(identity, None)
-    for damaged in (content[:-1], content[:1_000_000], content[:2000] + b"x" + content[2001:], b"", b"hello"):
+    spoilt = content[:2000] + bytes([content[2000] ^ 1]) + content[2001:]
+    for damaged in (content[:-1], content[:1_000_000], spoilt, b"", b"hello"):
         with pytest.raises(Trouble, match="damaged"):
             opened(key, damaged)
     stranger = Key((Identity.generate(),))
