@@ -1,39 +1,48 @@
 import os
-import random
-import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 from uuid import uuid4
 
 import pytest
 from pyrage.x25519 import Identity
 
+from linli.testing import free_port
 from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.home import Home
 from linli_cli.stack.supervisor import BIN
 
+T = TypeVar("T")
 Linli = Callable[..., subprocess.CompletedProcess[str]]
 
 FOLDER = "邻里 100% %(x)s"
 """Whoever names his folder so shall not be left outside."""
 
 
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
 def new_home(folder: Path) -> Home:
-    """Make a stack's home on 25 ports in a row that nobody uses."""
-    ports = iter(lambda: random.randrange(20_000, 30_000), None)  # noqa: S311 guards no secret
-    home = Home(folder, next(port for port in ports if all(_free(port + offset) for offset in range(25))))
+    """Make a stack's home on 25 ports in a row that nobody uses, below those of the drill."""
+    home = Home(folder, free_port(20_000, 29_000, several=25))
     home.create()
     home.remember()
     return home
+
+
+def within(check: Callable[[], T], seconds: float = 30, every: float = 0.05) -> T:
+    """Wait until a check gives something true, and does not fail, and give it."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with suppress(AssertionError):
+            if found := check():
+                return found
+        time.sleep(every)
+    found = check()
+    assert found
+    return found
 
 
 @pytest.fixture
@@ -67,7 +76,7 @@ def linli(shared_home: Home) -> Iterator[Linli]:
 
     def linli(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [BIN / "linli", *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
+            [BIN / "linli", *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done

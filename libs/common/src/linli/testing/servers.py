@@ -11,10 +11,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -167,13 +168,31 @@ def address_of(server: Any) -> str:  # noqa: ANN401 the package's own class is i
     return str(server.get_uri("{database}")).replace("postgres:@", "{user}@")
 
 
-def free_port() -> int:
-    """Find a port of the loopback interface that nobody uses, and that no outgoing connection is given."""
+def free_port(first: int = 10_000, last: int = 20_000, several: int = 1) -> int:
+    """Find a port of the loopback interface that nobody uses, and that no outgoing connection is given.
+
+    It was not given before, nor is it given by another of pytest-xdist's workers: whoever is to listen there may take
+    his time.
+
+    Args:
+        first: of those to choose from.
+        last: the one after those.
+        several: as many in a row are free; the first is given.
+    """
+    ports = _in_turn(first, last, several)
     while True:
-        port = random.randrange(10_000, 20_000)  # noqa: S311 guards no secret
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        port = next(ports)
+        with ExitStack() as probes, suppress(OSError):
+            for number in range(port, port + several):
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", number))
             return port
+
+
+@cache
+def _in_turn(first: int, last: int, several: int) -> Iterator[int]:
+    worker, workers = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    own = range(first, last - several + 1, several)[int(worker.removeprefix("gw")) :: int(workers)]
+    return cycle(random.sample(own, len(own)))
 
 
 class NatsServer:
