@@ -6,13 +6,12 @@ import re
 import shutil
 import subprocess
 import tarfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from tools.tests.conftest import Linli
+from tools.tests.conftest import Linli, within
 
 from linli_cli.archive.stores import connected
 from linli_cli.home import Home
@@ -40,6 +39,7 @@ def resident(linli: Linli, shared_home: Home) -> Iterator[httpx.Client]:
     file = shared_home.root / "units.csv"
     file.write_text(UNITS)
     linli("import", "divisions", str(file))
+    within(lambda: count(shared_home, "known_unit") == UNITS.count("\n") - 1)
     token = linli("token", "--role", "resident", "--unit", STREET).stdout.strip()
     headers = {"Authorization": f"Bearer {token}"}
     with httpx.Client(base_url=shared_home.url, headers=headers, timeout=30, trust_env=False) as client:
@@ -51,15 +51,14 @@ def told(resident: httpx.Client) -> list[str]:
     return [one["kind"] for one in resident.get("/notifications/v1/inbox").raise_for_status().json()["items"]]
 
 
-def relayed(home: Home) -> None:
-    """Wait until tickets' relay has published all that it had."""
+def count(home: Home, table: str) -> int:
+    """Count the rows that tickets has in a table."""
 
-    async def waiting() -> int:
+    async def count() -> int:
         async with connected(database.superuser_url(home, "tickets")) as connection:
-            return int(await connection.fetchval("SELECT count(*) FROM outbox"))
+            return int(await connection.fetchval(f"SELECT count(*) FROM {table}"))  # noqa: S608 one of two
 
-    while asyncio.run(waiting()):
-        time.sleep(0.1)
+    return asyncio.run(count())
 
 
 def destroy(home: Home) -> None:
@@ -95,7 +94,7 @@ def test_what_was_restored_by_hand_is_settled(
     report = {"unit": COMMUNITY, "title": "路灯不亮", "description": "三天不亮"}
     ticket = resident.post("/tickets/v1/tickets", json=report).raise_for_status().headers["Location"]
     paper = resident.post(f"{ticket}/files", content=PAPER).raise_for_status().headers["Location"]
-    relayed(shared_home)
+    within(lambda: count(shared_home, "outbox") == 0)
     linli("backup", "--to", str(place), "--recipient", recipient)
     [name] = [one.stem for one in (place / "base").glob("*.age")]
 
@@ -116,8 +115,5 @@ def test_what_was_restored_by_hand_is_settled(
 
     linli("up", "--empty")
     assert resident.get(paper).raise_for_status().content == PAPER
-    deadline = time.monotonic() + 30
-    while not told(resident):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    within(lambda: told(resident), 60, every=0.2)
     assert told(resident) == ["ticket_opened"], "once, however often it was settled"

@@ -2,14 +2,13 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import httpx
 import jwt
 import psutil
 import pytest
-from tools.tests.conftest import Linli
+from tools.tests.conftest import Linli, within
 
 from directory.bootstrap import PLATFORM_CLIENT as CLIENT_OF_DIRECTORY
 from linli_cli.home import APPS, Home
@@ -29,7 +28,8 @@ def pids(home: Home) -> dict[str, int]:
 
 
 def test_doctor_finds_every_part_well(linli: Linli) -> None:
-    report = linli("doctor").stdout
+    # It is not well either while a part is slow to answer.
+    report = within(lambda: linli("doctor").stdout, 60)
     for part in ("gateway", *APPS, "nats", "postgres", "supervisor", "disk"):
         assert any(line.split()[:2] == ["✓", part] for line in report.splitlines()), report
 
@@ -122,11 +122,18 @@ def test_the_directory_and_the_command_line_name_the_platform_client_alike() -> 
 
 @pytest.mark.usefixtures("divisions")
 def test_a_request_can_be_followed_through_the_services(linli: Linli) -> None:
-    drawn = linli("trace").stdout
+    # What services recorded comes in batches, and they may still be at work on what came of it.
+    drawn = within(lambda: drawn_twice(linli), 60)
     assert "directory     POST /directory/v1/units/import" in drawn
     assert "tickets       process linli.directory." in drawn
-    assert linli("trace", drawn.split()[0]).stdout == drawn
     assert linli("trace", "f" * 32, code=1).stdout == ""
+
+
+def drawn_twice(linli: Linli) -> str:
+    """Give the latest trace when it has been to tickets, and is the same by its id."""
+    drawn = linli("trace").stdout
+    whole = "tickets       process" in drawn and linli("trace", drawn.split()[0]).stdout == drawn
+    return drawn if whole else ""
 
 
 def test_logs_are_shown_by_part(linli: Linli) -> None:
@@ -145,18 +152,7 @@ def test_a_killed_service_and_a_killed_database_are_healed(linli: Linli, shared_
     before = pids(shared_home)
     for name in ("tickets", "postgres"):
         os.kill(before[name], signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while linli_code(linli) or pids(shared_home)["tickets"] == before["tickets"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-
-
-def linli_code(linli: Linli) -> int:
-    try:
-        linli("doctor")
-    except AssertionError:
-        return 1
-    return 0
+    within(lambda: linli("doctor") and pids(shared_home)["tickets"] != before["tickets"], 100, every=0.5)
 
 
 def test_down_ends_every_process_and_the_database_in_order(linli: Linli, shared_home: Home) -> None:

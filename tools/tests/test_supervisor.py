@@ -2,13 +2,13 @@ import os
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from tools.tests.conftest import within
 
 from linli_cli.console import Trouble
 from linli_cli.home import Home
@@ -19,9 +19,13 @@ from linli_cli.stack.supervisor import Program, Supervisor
 
 ODD = 'a%(x)s, "b" 中文=;$HOME'
 SCRIPT = """
-import os, signal, sys, time
+import os, pathlib, signal, sys, time
+def ended():
+    file = pathlib.Path(sys.argv[1])
+    return file.read_text().count("\\n") if file.exists() else 0
 def end(*_):
-    time.sleep(float(sys.argv[2]))
+    while ended() < int(sys.argv[2]):
+        time.sleep(0.05)
     print("ended", flush=True)
     with open(sys.argv[1], "a") as file: file.write(os.environ["NAME"] + "\\n")
     sys.exit()
@@ -31,19 +35,12 @@ while True: time.sleep(60)
 """
 
 
-def program(home: Home, name: str, order: int, *, slow: float = 0, group: str = "") -> Program:
+def program(home: Home, name: str, order: int, *, after: int = 0, group: str = "") -> Program:
+    """Give one that ends when it is told to, and so many others have ended."""
     script = home.root / "100% odd name.py"
     script.write_text(SCRIPT)
-    command = [sys.executable, str(script), str(home.root / "ended"), str(slow)]
+    command = [sys.executable, str(script), str(home.root / "ended"), str(after)]
     return Program(name, command, order, port=0, group=group, environment={"NAME": name, "ODD": ODD})
-
-
-def within(seconds: float, check: Callable[[], object]) -> object:
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture
@@ -61,13 +58,13 @@ def begun(home: Home, name: str) -> bool:
 def test_processes_are_stopped_in_order_and_waited_for(home: Home, supervisor: Supervisor) -> None:
     programs = [
         program(home, "database", 10),
-        program(home, "slow", 20, slow=1.5, group="both"),
+        program(home, "slow", 20, after=2, group="both"),
         program(home, "quick", 20, group="both"),
         program(home, "gateway", 40),
     ]
     supervisor.start(programs)
     assert supervisor.begin("database", "slow", "quick", "gateway") == ["database", "slow", "quick", "gateway"]
-    within(5, lambda: all(begun(home, one.name) for one in programs))
+    within(lambda: all(begun(home, one.name) for one in programs))
     assert supervisor.begin("database", "slow") == []
     assert stop(home)
     assert (home.root / "ended").read_text().split() == ["gateway", "quick", "slow", "database"]
@@ -78,21 +75,21 @@ def test_processes_are_stopped_in_order_and_waited_for(home: Home, supervisor: S
 def test_a_killed_process_is_back_within_seconds(home: Home, supervisor: Supervisor) -> None:
     supervisor.start([program(home, "service", 10)])
     supervisor.begin("service")
-    within(5, lambda: supervisor.states()["service"].word == "RUNNING")
+    within(lambda: supervisor.states()["service"].word == "RUNNING")
     killed = supervisor.states()["service"].pid
     os.kill(killed, signal.SIGKILL)
-    within(5, lambda: supervisor.states()["service"].pid not in {0, killed})
+    within(lambda: supervisor.states()["service"].pid not in {0, killed})
 
 
 def test_a_changed_configuration_restarts_only_what_changed(home: Home, supervisor: Supervisor) -> None:
     programs = [program(home, "one", 10), program(home, "two", 10)]
     supervisor.start(programs)
     supervisor.begin("one", "two")
-    within(5, lambda: begun(home, "one") and begun(home, "two"))
+    within(lambda: begun(home, "one") and begun(home, "two"))
     before = supervisor.states()
     supervisor.start([programs[0], replace(programs[1], environment={"NAME": "new"})])
     supervisor.begin("one", "two")
-    within(5, lambda: "begun new" in (home.logs / "two.log").read_text())
+    within(lambda: "begun new" in (home.logs / "two.log").read_text())
     assert supervisor.states()["one"].pid == before["one"].pid
 
 
@@ -111,11 +108,11 @@ def test_new_code_makes_a_service_differ_and_the_code_of_another_does_not(tmp_pa
 def test_what_a_killed_supervisor_leaves_is_found_and_stopped(home: Home, supervisor: Supervisor) -> None:
     supervisor.start([program(home, "service", 10)])
     supervisor.begin("service")
-    within(5, lambda: begun(home, "service"))
+    within(lambda: begun(home, "service"))
     left = supervisor.states()["service"].pid
     parent = psutil.Process(supervisor.pid())
     parent.kill()
-    parent.wait(5)
+    parent.wait(30)
     assert [process.pid for process in orphans(home)] == [left]
     assert {name: (state.pid, state.up) for name, state in abandoned(home).items()} == {"service": (left, True)}
     assert stop(home)
