@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -28,7 +29,7 @@ from linli.events.tickets import TicketAnswered, TicketRated
 from linli.models import uuid7
 from linli.outbox import SHARDS
 from linli.shards import Shards
-from linli.testing import Stage, tcp_postgres
+from linli.testing import Stage, eventually, tcp_postgres
 from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores, connected
@@ -323,6 +324,11 @@ async def test_the_log_waits_here_while_the_place_is_not_mounted(
     assert segments.missing(min(there), there) == []
 
 
+async def _is_fetched(receiver: keeper.Receiver, connection: asyncpg.Connection, written: int) -> bool:
+    fetched = "SELECT restart_lsn >= $2 FROM pg_replication_slots WHERE slot_name = $1"
+    return receiver._process is None or await connection.fetchval(fetched, keeper.SLOT, written)
+
+
 async def test_no_more_waits_here_than_fits_while_the_place_can_not_be_written(
     stores: Stores, place: Place, key: tuple[Lock, Key], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,10 +349,10 @@ async def test_no_more_waits_here_than_fits_while_the_place_can_not_be_written(
                 sizes = []
                 for _ in range(10):
                     await connection.execute("SELECT pg_logical_emit_message(false, 'test', 'x')")
-                    await connection.execute("SELECT pg_switch_wal()")
+                    written = await connection.fetchval("SELECT pg_switch_wal()")
+                    await eventually(partial(_is_fetched, receiver, connection, written))
                     with pytest.raises(Trouble, match="No space left"):
                         await asyncio.to_thread(receiver.round)
-                    await asyncio.sleep(0.3)
                     files = (tmp_path / "spool").rglob("*")
                     sizes.append(sum(file.stat().st_size for file in files if file.is_file()))
                 again = keeper.Receiver(source, place, key[0], tmp_path / "spool", stores.files)

@@ -13,8 +13,7 @@ import pytest
 
 from linli.crypto import MasterKeys
 from linli.shards import Shards
-from linli.testing import tcp_postgres
-from linli.testing.servers import free_port
+from linli.testing import eventually, free_port, tcp_postgres
 from linli_cli.archive.places import Place
 from linli_cli.archive.seal import Key, Lock
 from linli_cli.archive.stores import Stores, connected
@@ -65,14 +64,13 @@ class Servers:
                 "INSERT INTO inbox DEFAULT VALUES"
             )  # a time is found where something comes after it
             last = await connection.fetchval("SELECT clock_timestamp()")
-            for _ in range(100):
+
+            async def kept() -> bool:
                 await asyncio.to_thread(receiver.round)
                 found = reached.read(self.place, system)
-                if found and found.timeline == timeline and found.until > last:
-                    break
-                await asyncio.sleep(0.1)
-            else:
-                raise AssertionError("the log was not kept")
+                return bool(found and found.timeline == timeline and found.until > last)
+
+            await eventually(kept, within=60, every=0.1)
             await asyncio.to_thread(receiver.finish)
             return times
 
