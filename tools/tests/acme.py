@@ -120,7 +120,7 @@ class Acme:
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).digest()
         thumbprint = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
         url = f"http://{self._door}/.well-known/acme-challenge/{self._token}"
-        said = httpx.get(url, headers={"Host": self._name}, trust_env=False, timeout=5)
+        said = httpx.get(url, headers={"Host": self._name}, trust_env=False, timeout=30)
         self._proved = said.is_success and said.text == f"{self._token}.{thumbprint}"
 
 

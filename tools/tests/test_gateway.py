@@ -62,12 +62,13 @@ def client(shared_home: Home, listen: Callable[[int], None]) -> Iterator[httpx.C
         [BIN / "traefik", f"--configFile={shared_home.run / 'gateway.yml'}"], stdout=subprocess.DEVNULL
     )
     with httpx.Client(base_url=shared_home.url, timeout=10, trust_env=False) as client:
-        for _ in range(200):
+        deadline = time.monotonic() + 60
+        while True:
             try:
                 if client.get("/docs").is_success:
                     break
             except httpx.TransportError:
-                pass
+                assert time.monotonic() < deadline
             time.sleep(0.05)
         yield client
     process.terminate()
@@ -108,11 +109,16 @@ def test_what_a_service_says_itself_is_left_as_it_is(client: httpx.Client) -> No
 def test_a_restart_of_a_service_costs_its_callers_a_moment_but_no_error(
     shared_home: Home, client: httpx.Client, listen: Callable[[int], None]
 ) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(client.get, "/bookings/v1/centres")
-        time.sleep(0.3)
-        listen(shared_home.service_port("bookings"))
-        assert asked.result().status_code == 200
+    for service in ("bookings", "residents", "notifications", "console"):
+        with ThreadPoolExecutor(1) as pool:
+            began = time.monotonic()
+            asked = pool.submit(client.get, f"/{service}/v1/openapi.json")
+            time.sleep(0.2)
+            listen(shared_home.service_port(service))
+            moment = time.monotonic() - began
+        if moment < 0.3:
+            break  # else this machine had other things to do, and it was away for longer than a moment
+    assert asked.result().status_code == 200
 
 
 def test_a_client_that_asks_too_often_is_told_so_in_words(client: httpx.Client) -> None:
