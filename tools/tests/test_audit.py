@@ -77,12 +77,12 @@ async def test_every_chain_is_followed_and_its_last_hash_shown(log: Log) -> None
     assert code == 0, said
     for district, rows in ((310104, 4), (310115, 2)):
         head = await log.database.fetchval("SELECT hash FROM audit_head WHERE district = $1", district)
-        (line,) = [line for line in said.splitlines() if str(district) in line]
+        (line,) = [line for line in said.splitlines() if str(district) in line.split()]  # a hash may hold it, too
         assert head.hex() in line
         assert f" {rows} " in line
     assert "2 audit logs hold" in said
     code, said = await log.verify("--district", "310115")
-    assert (code, "310104" in said, "1 audit logs hold" in said) == (0, False, True)
+    assert (code, "310104" in said.split(), "1 audit logs hold" in said) == (0, False, True)
 
 
 @pytest.mark.parametrize(
