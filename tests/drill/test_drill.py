@@ -29,6 +29,8 @@ import pytest
 from PIL import Image
 from tests.integration.conftest import LINLI, Platform
 
+from linli.testing import eventually
+
 pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.timeout(300)]
 
 STREET, COMMUNITY, GRID = "310104003", "310104003001", "310104003001001"
@@ -70,6 +72,9 @@ class Log:
 
     def before(self, point: float) -> set[tuple[str, str]]:
         return {fact for fact, at in self.done.items() if at <= point}
+
+    def files_since(self, point: float) -> set[tuple[str, str]]:
+        return {fact for fact, at in self.done.items() if at > point and fact[0] == "file"}
 
     def after(self, point: float) -> set[tuple[str, str]]:
         return {fact for fact, at in self.begun.items() if at > point}
@@ -155,20 +160,18 @@ async def test_nothing_acknowledged_before_the_point_is_missing(platform: Platfo
     keeper = await asyncio.create_subprocess_exec(*command, env=platform.environment)
     try:
         async with load(platform, log):
-            await asyncio.sleep(1)
+            await eventually(lambda: len(log.done) > 20, within=60)
             await asyncio.to_thread(platform.linli, "backup", *to)
             taken = time.time()
-            await asyncio.sleep(2)
+            # Else the log would have none to take along.
+            await eventually(lambda: len(log.files_since(taken)) > 20, within=60)
             point = time.time()
-            await kept_until(place, point + 0.5)
+            await eventually(lambda: log.after(point), within=60)  # else nothing would end there
+            await kept_until(place, time.time())
             destroy(platform)
     finally:
         keeper.terminate()
-        await asyncio.wait_for(keeper.wait(), 20)
-    assert len(log.before(point)) > 20
-    since_the_backup = {fact for fact, at in log.done.items() if taken < at <= point and fact[0] == "file"}
-    assert len(since_the_backup) > 4, "else the log had none to take along"
-    assert log.after(point)
+        await asyncio.wait_for(keeper.wait(), 60)
 
     at = datetime.fromtimestamp(point, UTC).isoformat()
     source = (str(place), "--identity-file", str(key), "--at", at)
@@ -212,18 +215,22 @@ def kept(place: Path) -> float:
 
 def destroy(platform: Platform) -> None:
     """Kill every process at once, and delete all that the platform has: databases, streams, secrets."""
-    mine = []
+    supervisor = psutil.Process(int((platform.home / "run" / "supervisord.pid").read_text()))
+    supervisor.kill()
+    while mine := list(belonging(platform)):  # the database may have begun another one meanwhile
+        for process in mine:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(mine, timeout=20)
+    for path in platform.home.iterdir():
+        shutil.rmtree(path)
+
+
+def belonging(platform: Platform) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.environ().get("LINLI_STACK") == str(platform.home):
-                mine.append(process)
-    pid = int((platform.home / "run" / "supervisord.pid").read_text())
-    for process in (psutil.Process(pid), *mine):
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(mine, timeout=20)
-    for path in platform.home.iterdir():
-        shutil.rmtree(path)
+                yield process
 
 
 async def facts(platform: Platform) -> set[tuple[str, str]]:
