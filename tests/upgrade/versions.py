@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,12 +22,13 @@ from typing import Any
 import asyncpg
 import httpx
 import nats
+from nats.js.api import ConsumerInfo
 from tests.upgrade.release import PROJECT, sources, unpack
 from tests.upgrade.sink import Sink, listening
 
 from linli.testing import eventually, free_port
 from linli_cli.api import Api
-from linli_cli.home import Home
+from linli_cli.home import SERVICES, Home
 from linli_cli.identity import Identities
 from linli_cli.stack import database, streams
 
@@ -62,6 +63,8 @@ class Platform:
     versions: dict[str, Version]
     sink: Sink
     serving: tuple[str, ...] = (OLD,)
+    asked: Counter[str] = field(default_factory=Counter)
+    """How many requests each side has not answered yet."""
     _turns: dict[str, Iterator[str]] = field(default_factory=lambda: defaultdict(lambda: cycle(BOTH)))
     _stores: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _client: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(timeout=30, trust_env=False))
@@ -170,7 +173,11 @@ class Platform:
             side = next(self._turns[service])
         headers = {"Authorization": f"Bearer {login}", **options.pop("headers", {})}
         url = f"http://127.0.0.1:{self.versions[side].ports[service]}{path}"
-        return await self._client.request(method, url, headers=headers, **options)
+        self.asked[side] += 1
+        try:
+            return await self._client.request(method, url, headers=headers, **options)
+        finally:
+            self.asked[side] -= 1
 
     async def token(self, role: str, unit: str, *, side: str) -> str:
         """Get a token that one side's directory issues."""
@@ -188,11 +195,27 @@ class Platform:
 
     async def consumers(self) -> dict[str, list[str]]:
         """List the broker's durable consumers with the subjects each is told."""
+        _, infos = await self._broker()
+        return {one.name: sorted(one.config.filter_subjects or [str(one.config.filter_subject)]) for one in infos}
+
+    async def quiet(self) -> bool:
+        """Tell whether all that was done has been told, and all that was told has been heard."""
+        before, _ = await self._broker()
+        for service in SERVICES:
+            async with self.rows(service) as database:
+                if await database.fetchval("SELECT EXISTS (SELECT FROM outbox)"):
+                    return False
+        after, infos = await self._broker()
+        return before == after and not any(one.num_pending or one.num_ack_pending for one in infos)
+
+    async def _broker(self) -> tuple[int, list[ConsumerInfo]]:
+        """Give how many events there have been, and how the durable consumers are."""
         client = await nats.connect(streams.url(self.home, streams.ADMIN))
         try:
-            js = client.jetstream()
-            infos = [one for info in await js.streams_info() for one in await js.consumers_info(str(info.config.name))]
-            return {one.name: sorted(one.config.filter_subjects or [str(one.config.filter_subject)]) for one in infos}
+            js = client.jetstream(timeout=30)
+            infos = await js.streams_info()
+            told = sum(info.state.last_seq for info in infos)
+            return told, [one for info in infos for one in await js.consumers_info(str(info.config.name))]
         finally:
             await client.close()
 
@@ -218,7 +241,7 @@ async def released() -> AsyncIterator[Platform]:
         try:
             await platform.configure(OLD)
             platform.start_stores()
-            await eventually(lambda: _answers(platform.home), within=30)
+            await eventually(lambda: _answers(platform.home), within=60)
             await platform.job(OLD, "prepare")
             await platform.start(OLD)
             yield platform
