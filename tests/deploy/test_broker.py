@@ -90,7 +90,7 @@ async def cluster(cluster_secrets: dict[str, Resource], tmp_path: Path) -> Async
     passwords = dict(line.removeprefix("password_").split(": ") for line in secret["passwords.conf"].splitlines())
     running = Cluster(processes, ports, {user: password.strip('"') for user, password in passwords.items()})
     try:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(90):
             await _ready(running)
         yield running
     finally:
@@ -123,7 +123,7 @@ async def test_three_servers_keep_every_event_when_one_is_lost(cluster: Cluster)
         assert info.config.num_replicas == 3
         cluster.processes[0].kill()
         for number in range(20):
-            async with asyncio.timeout(20):  # another server may first have to become the stream's leader
+            async with asyncio.timeout(40):  # another server may first have to become the stream's leader
                 while True:
                     try:
                         await tickets.jetstream().publish(f"linli.tickets.310104.opened.v{number}", b"", timeout=2)

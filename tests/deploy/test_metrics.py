@@ -123,8 +123,8 @@ async def metrics(stage: Stage) -> Labels:
                 except httpx.TransportError:
                     return False
 
-            await eventually(asked, within=30)
-        await eventually(lambda: _wanted() <= collector.metrics.keys() | _ELSEWHERE.keys(), within=15)
+            await eventually(asked, within=90)
+        await eventually(lambda: _wanted() <= collector.metrics.keys() | _ELSEWHERE.keys(), within=60)
     except AssertionError:
         missing = _wanted() - collector.metrics.keys() - _ELSEWHERE.keys()
         pytest.fail(f"nobody sends {sorted(missing)}; sent are {sorted(collector.metrics)}")
