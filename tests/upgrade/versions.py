@@ -36,8 +36,8 @@ OLD = "old"
 NEW = "new"
 BOTH = (OLD, NEW)
 _JOB = Path(__file__).with_name("job.py")
-_READY_WITHIN = 90
-_JOB_WITHIN = 120
+_READY_WITHIN = 240
+_JOB_WITHIN = 240
 
 
 @dataclass

@@ -119,6 +119,7 @@ class Receiver:
                 self._process.wait(_END_WITHIN)
             except subprocess.TimeoutExpired:
                 self._process.kill()
+                self._process.wait()
         self._process = None
 
     def _hold(self, system: str) -> None:
