@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,27 +37,36 @@ def test_two_neighbours_changed_over_are_noticed(at: int) -> None:
             identity.id_number(swapped)
 
 
-@pytest.mark.parametrize(
-    ("number", "reason"),
-    [
-        ("110105194912310", "17 digits and a check digit"),
-        ("110105194913310023", "no date of birth"),
-        ("110105209912310025", "no date of birth"),
-        ("110105194912310021", "check digit is wrong"),
-    ],
-)
+WRONG = [
+    ("110105194912310", "17 digits and a check digit"),
+    ("110105194913310023", "no date of birth"),
+    ("110105209912310025", "no date of birth"),
+    ("110105194912310021", "check digit is wrong"),
+]
+
+
+@pytest.mark.parametrize(("number", "reason"), WRONG)
 def test_what_is_wrong_with_an_id_number_is_said(number: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         identity.id_number(number)
 
 
+def refusal(read: Callable[[str], str], text: str) -> str | None:
+    try:
+        assert read(text).isascii()
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+SAID = {None, refusal(identity.phone_number, ""), *(refusal(identity.id_number, number) for number, _ in WRONG)}
+"""The sentences, which what is refused never becomes a part of; it may be a word that stands in one."""
+
+
 @given(st.text(max_size=30))
 def test_anything_else_is_refused_and_never_crashes(text: str) -> None:
     for read in (identity.id_number, identity.phone_number):
-        try:
-            assert read(text).isascii()
-        except ValueError as error:
-            assert text == "" or len(text) < 5 or text not in str(error)  # noqa: PT017 the value stays out of it
+        assert refusal(read, text) in SAID
 
 
 @pytest.mark.parametrize(
