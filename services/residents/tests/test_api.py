@@ -20,9 +20,10 @@ from services.residents.tests.conftest import (
 )
 
 from linli.testing import Running
-from residents.operations.households import today
+from residents.operations import households
 
-SIXTY_YEARS_AGO = today().replace(year=today().year - 60)
+TODAY = households.today()
+SIXTY_YEARS_AGO = TODAY.replace(year=TODAY.year - 60)
 
 
 async def test_a_household_is_registered_at_a_door_of_a_known_building(residents: Running) -> None:
@@ -270,13 +271,18 @@ async def test_a_unit_knows_its_figures(residents: Running) -> None:
     assert (shown["residents"], shown["living"], shown["all_elderly"]) == (3, 2, True)
 
 
-async def test_somebody_becomes_elderly_on_the_sixtieth_birthday(residents: Running) -> None:
+async def test_somebody_becomes_elderly_on_the_sixtieth_birthday(
+    residents: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(households, "today", lambda: date(2026, 2, 28))  # midnight may pass while this runs
     micro = await unit_of_its_own(residents, 310109)
     manager = residents.client("community_manager", micro[:12])
-    tomorrow = date.fromordinal(SIXTY_YEARS_AGO.toordinal() + 1)
-    await register(manager, await found(manager, await build(residents, micro)), born_on=tomorrow.isoformat())
+    await register(manager, await found(manager, await build(residents, micro)), born_on="1966-03-01")
     counts = (await manager.get(f"/residents/v1/units/{micro}/counts")).json()
     assert (counts["living_alone"], counts["all_elderly"]) == (1, 0)
+    monkeypatch.setattr(households, "today", lambda: date(2026, 3, 1))
+    counts = (await manager.get(f"/residents/v1/units/{micro}/counts")).json()
+    assert (counts["living_alone"], counts["all_elderly"]) == (1, 1)
 
 
 async def test_figures_of_other_units_are_refused_and_unknown_ones_not_found(residents: Running) -> None:

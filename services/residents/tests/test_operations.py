@@ -21,6 +21,7 @@ from services.residents.tests.conftest import (
 
 from linli import units
 from linli.testing import Running
+from residents.operations.households import today
 
 PEOPLE = st.lists(
     st.lists(st.tuples(st.dates(date(1930, 1, 1), date(2020, 1, 1)), st.booleans()), max_size=4), max_size=6
@@ -75,7 +76,7 @@ async def test_counts_agree_with_counting_everybody(residents: Running, homes: l
         assert (await manager.post("/residents/v1/imports", json={"households": batch})).status_code == 200
     after = (await manager.get(f"/residents/v1/units/{micro}/counts")).json()
     living = [[born for born, here in people if here] for people in homes]
-    limit = date.today().replace(year=date.today().year - 60)  # noqa: DTZ011 far from any midnight that matters
+    limit = today().replace(year=today().year - 60)
     expected = {
         "households": len(homes),
         "occupied_households": sum(bool(home) for home in living),
