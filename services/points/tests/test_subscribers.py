@@ -21,6 +21,14 @@ async def awards(points: Running, *events: Event) -> list[dict[str, object]]:
     return found
 
 
+async def heard(points: Running, *events: Event) -> None:
+    """Tell of events, and wait until they have had their effect: what the broker says of a moment ago is not all."""
+    await tell(points, *events)
+    ids = [event.id for event in events]
+    noted = "SELECT count(*) = $1 FROM inbox WHERE event_id = ANY ($2)"
+    await eventually(lambda: points.database.fetchval(noted, len(ids), ids))
+
+
 async def test_a_well_rated_ticket_earns_its_resolver_points_and_others_are_told(points: Running) -> None:
     worker = uuid4()
     events = [rated(worker, 5), rated(worker, 4)]
@@ -50,8 +58,7 @@ async def test_an_event_that_comes_again_earns_nothing(points: Running) -> None:
 
 async def test_a_ticket_that_is_told_of_in_two_events_earns_points_once(points: Running) -> None:
     worker, ticket = uuid4(), uuid4()
-    await tell(points, rated(worker, 5, ticket), rated(worker, 5, ticket))
-    await eventually(lambda: _done(points))
+    await heard(points, rated(worker, 5, ticket), rated(worker, 5, ticket))
     assert (await points.client("resident", "310104", worker).get("/points/v1/me")).json()["balance"] == 10
     assert len(await awards(points, rated(worker, 5, ticket))) == 1
 
@@ -60,8 +67,7 @@ async def test_a_ticket_rated_again_after_it_was_reopened_earns_points_once(poin
     first, second, ticket = uuid4(), uuid4(), uuid4()
     poor, good = rated(first, 2, ticket), rated(second, 5, ticket)
     for told in ((poor, good), (rated(first, 5, ticket), rated(second, 4, ticket))):
-        await tell(points, *told)
-        await eventually(lambda: _done(points))
+        await heard(points, *told)
     earned = "SELECT holder, amount FROM transfer WHERE cause = $1"
     (transfer,) = await points.database.fetch(earned, ticket)
     assert (transfer["holder"], transfer["amount"]) == (second, 10)
@@ -70,8 +76,7 @@ async def test_a_ticket_rated_again_after_it_was_reopened_earns_points_once(poin
 
 async def test_a_badly_rated_ticket_earns_nothing(points: Running) -> None:
     worker = uuid4()
-    await tell(points, rated(worker, 3))
-    await eventually(lambda: _done(points))
+    await heard(points, rated(worker, 3))
     assert (await points.client("resident", "310104", worker).get("/points/v1/me")).json()["balance"] == 0
     assert await points.database.fetchval("SELECT count(*) FROM account WHERE holder = $1", worker) == 0
 
@@ -110,6 +115,5 @@ async def _done(points: Running) -> bool:
 
 async def test_nobody_awards_himself(points: Running) -> None:
     worker = uuid4()
-    await tell(points, rated(worker).model_copy(update={"reporter": worker}), rated(worker, 5))
-    await eventually(lambda: _done(points))
+    await heard(points, rated(worker).model_copy(update={"reporter": worker}), rated(worker, 5))
     assert (await points.client("resident", "310104", worker).get("/points/v1/me")).json()["balance"] == 10
