@@ -2,6 +2,7 @@ import asyncio
 from uuid import uuid4
 
 import httpx
+import pytest
 from services.bookings.tests.conftest import Schedule
 
 from linli.testing import Running
@@ -48,6 +49,13 @@ async def test_a_seat_is_booked_cancelled_and_booked_again(bookings: Running, se
     ]
 
 
+@pytest.fixture
+def patient(bookings: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse nobody because a machine takes long: how long one waits for a connection is not tried here."""
+    monkeypatch.setattr(bookings.app.state.engines[None].pool, "_timeout", 60)
+
+
+@pytest.mark.usefixtures("patient")
 async def test_fifty_who_book_at_once_share_seven_seats(bookings: Running, schedule: Schedule) -> None:
     session = (await schedule(seats=7)).json()["id"]
     residents = [bookings.client("resident", "310104", uuid4()) for _ in range(50)]
@@ -60,6 +68,7 @@ async def test_fifty_who_book_at_once_share_seven_seats(bookings: Running, sched
     assert {event["booking"] for event in told} == {answer.json()["id"] for answer in won}
 
 
+@pytest.mark.usefixtures("patient")
 async def test_people_come_and_go_while_staff_edit(bookings: Running, schedule: Schedule) -> None:
     session = (await schedule(seats=10)).json()["id"]
     staff = bookings.client("street_admin", STREET)
