@@ -20,7 +20,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 
 from console.app import create_app
 from console.settings import ConsoleSettings
-from linli.testing import Authority, Stage, eventually, free_port
+from linli.testing import Authority, Stage, eventually
 
 if TYPE_CHECKING:
     from opentelemetry.util.types import AnyValue
@@ -45,7 +45,7 @@ class Console:
 
     def client(self, role: str | None = "operator", unit: str = "0", **claims: int) -> httpx.AsyncClient:
         headers = {"Authorization": "Bearer " + self.authority.token(role, unit, None, **claims)} if role else {}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=15, trust_env=False)
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60, trust_env=False)
 
     async def get(self, path: str, at: str = "0", **query: object) -> Any:  # noqa: ANN401 JSON
         """Ask as an operator."""
@@ -124,10 +124,10 @@ async def running(stage: Stage, forward: str | None = None) -> AsyncIterator[Con
     )
     with patch("console.app.log_as_json"):  # lines stay with pytest
         app = create_app(settings)
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
     task = asyncio.create_task(server.serve())
     await eventually(lambda: server.started or task.done())
+    port = server.servers[0].sockets[0].getsockname()[1]
     connection = await asyncpg.connect(stage.url("postgres", database))
     try:
         yield Console(f"http://127.0.0.1:{port}", connection, stage.authority, settings)
