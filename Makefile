@@ -40,7 +40,8 @@ demo: setup ## Play one day of a street through the API 演示
 	@$(BIN)/linli demo $(ARGS)
 
 # The seed last: what it set off is still at work when it ends.
-ALONE := $(addprefix tests/integration/,test_console.py test_ticket_trace.py test_seed.py)
+ALONE := services/console/tests/test_live.py \
+	$(addprefix tests/integration/,test_console.py test_ticket_trace.py test_seed.py)
 
 test: setup page ## Run all tests on real servers 运行测试
 	$(BIN)/pytest -n auto -q -m 'not alone' $(ARGS)

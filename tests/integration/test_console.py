@@ -57,6 +57,7 @@ async def test_a_new_trace_is_seen_through_the_gateway_within_two_seconds(platfo
         assert time.monotonic() - began < 2
 
 
+@pytest.mark.alone
 async def test_nobody_notices_that_the_console_hangs(platform: Platform) -> None:
     async with platform.client("resident", "310104") as resident:
         ticket = await trace_of(platform, resident, secrets.token_hex(16))
@@ -81,7 +82,7 @@ async def test_what_happened_to_a_ticket_is_one_timeline(platform: Platform) -> 
     async with platform.client("resident", "310104") as resident, platform.client("operator", "0") as operator:
         ticket = await trace_of(platform, resident, secrets.token_hex(16))
         await notified(resident, ticket)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 30
         while True:
             answer = await operator.get(f"/console/v1/subjects/{ticket}")
             seen = {(item["kind"], item["service"]) for item in answer.json().get("items", [])}

@@ -21,7 +21,7 @@ class Watcher:
         self._lines = response.aiter_lines()
 
     async def line(self) -> str:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while not (line := await anext(self._lines)):
                 pass
             return line
@@ -44,6 +44,7 @@ async def watching(console: Console, at: str = "0", life: int = 600, **query: st
         yield Watcher(response)
 
 
+@pytest.mark.alone
 async def test_a_new_trace_shows_within_two_seconds(console: Console) -> None:
     async with watching(console) as watcher:
         began = time.monotonic()
@@ -65,8 +66,8 @@ async def test_only_what_was_asked_for_and_may_be_seen_is_shown(console: Console
 
 
 async def test_a_stream_beats_and_ends_with_the_token(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "_HEARTBEAT", 0.5)
-    async with watching(console, life=3) as watcher:
+    monkeypatch.setattr(live, "_HEARTBEAT", 0.1)
+    async with watching(console, life=6) as watcher:  # a busy machine may stand still for half of it
         assert await watcher.line() == ": welcome"
         assert await watcher.line() == ": still here"
         ended = False
@@ -93,7 +94,7 @@ async def test_who_leaves_makes_room_for_another(console: Console, monkeypatch: 
             refused = await client.get("/console/v1/live")
             assert refused.status_code == 429
             assert refused.headers["Retry-After"] == "10"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 async with watching(console) as watcher:
