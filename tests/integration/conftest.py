@@ -102,18 +102,20 @@ class Platform:
 
 
 def _free_range() -> int:
-    """Find a port with 24 free ones behind it."""
+    """Find a port with 24 free ones behind it, which nobody else finds as long as this process lives."""
     for _ in range(100):
         # Below 32768, where no outgoing connection takes a port between this look and the start,
         # and above 30024, where no stack of the command line's tests is.
         base = random.randrange(30_100, 32_700, 30)  # noqa: S311 any will do
-        probes = [socket.socket() for _ in range(25)]
+        probes = [socket.socket() for _ in range(26)]
         try:
             for offset, probe in enumerate(probes):
                 probe.bind(("127.0.0.1", base + offset))
         except OSError:
             continue
         else:
+            # The last one stays bound: it takes a platform seconds to listen, in which another worker looks for ports.
+            probes.pop().detach()
             return base
         finally:
             for probe in probes:
