@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -331,6 +332,7 @@ async def test_no_file_of_the_platform_but_its_databases_tells_what_was_said(
         if folder.startswith((str(platform.home / "data/postgres"), str(platform.home / "secrets"))):
             continue
         for name in names:
-            content = (platform.home / os.fspath(folder) / name).read_bytes()
-            told = {word for word in words - secret if word.encode() in content}
-            assert told == set(), f"{folder}/{name}"
+            with suppress(FileNotFoundError):  # the broker replaces its own while this looks
+                content = (platform.home / os.fspath(folder) / name).read_bytes()
+                told = {word for word in words - secret if word.encode() in content}
+                assert told == set(), f"{folder}/{name}"
