@@ -214,7 +214,7 @@ class Stage:
                 database = await self.fresh_database(service)
                 settings = self.settings(service, database, **others)
                 app = create_app(settings)
-                await stack.enter_async_context(LifespanManager(app, startup_timeout=20, shutdown_timeout=20))
+                await stack.enter_async_context(LifespanManager(app, startup_timeout=60, shutdown_timeout=60))
                 # Now, as it can wait: a request that came before the keys would be answered 503 on a busy machine.
                 await eventually(app.state.tokens.ready)
                 connection = await asyncpg.connect(self.url("postgres", database))
