@@ -23,6 +23,7 @@ async def test_every_table_is_protected(database: tuple[str, asyncpg.Connection]
     assert await violations(connection, service) == []
 
 
+@pytest.mark.timeout(300)  # the whole catalogue is read anew for each policy
 async def test_no_policy_can_be_dropped_or_widened_unnoticed(database: tuple[str, asyncpg.Connection]) -> None:
     service, connection = database
     policies = await connection.fetch("SELECT * FROM pg_policies WHERE schemaname = 'public'")

@@ -216,9 +216,9 @@ async def test_a_thing_is_named_by_what_was_done_with_it(
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
 async def test_times_of_which_nothing_is_known_have_nothing(console: Console, moment: str) -> None:
-    for path in ("/map", "/operations", "/traces", "/traces/scatter"):
-        for name in ("since", "until"):
-            async with console.client("operator", "0") as client:
+    async with console.client("operator", "0") as client:
+        for path in ("/map", "/operations", "/traces", "/traces/scatter"):
+            for name in ("since", "until"):
                 answer = await client.get(f"/console/v1{path}", params={name: moment})
                 assert answer.status_code in {200, 422}, (path, name, answer.text)
 
