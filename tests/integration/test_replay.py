@@ -88,7 +88,6 @@ async def linli(platform: Platform, *arguments: str, check: bool = True) -> int:
     return done.returncode
 
 
-@pytest.mark.timeout(150)
 async def test_what_the_broker_lost_is_told_again_and_has_its_effects_once(platform: Platform) -> None:
     async with platform.client("resident", "310104") as resident:
         tickets = await opened(resident, BEFORE)

@@ -17,7 +17,7 @@ from tests.upgrade.versions import BOTH, NEW, OLD
 
 from linli.testing import eventually
 
-pytestmark = [pytest.mark.xdist_group("upgrade"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("upgrade")
 
 _MOVES = ("open", "assign", "resolve", "close", "rate")
 _TOLD = Counter(

@@ -15,7 +15,7 @@ from linli_cli.home import APPS, Home
 from linli_cli.identity import PLATFORM_CLIENT
 from linli_cli.stack.supervisor import Supervisor
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.xdist_group("stack")
 
 
 def claims(token: str) -> dict[str, object]:

@@ -237,7 +237,6 @@ def test_without_a_wish_the_gateway_speaks_http_alone(home: Home) -> None:
     assert "tls" not in json.loads((home.run / "routes.yml").read_text())
 
 
-@pytest.mark.timeout(150)
 def test_traefik_takes_the_configuration_for_acme(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINLI_ACME_EMAIL", "it@example.gov.cn")
     monkeypatch.setenv("LINLI_DOMAIN", NAME)
@@ -274,7 +273,6 @@ def test_traefik_takes_the_configuration_for_acme(home: Home, monkeypatch: pytes
         assert process.poll() is None
 
 
-@pytest.mark.timeout(150)
 def test_a_certificate_is_got_by_acme_from_an_authority_that_asks_for_proof(
     home: Home, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,7 +98,6 @@ async def test_a_second_time_changes_nothing(stage: Stage) -> None:
     await connection.close()
 
 
-@pytest.mark.timeout(180)
 async def test_two_migrations_at_once_are_one(stage: Stage) -> None:
     await stage.fresh_database("shelf")
     name = f"shelf_{uuid4().hex[:8]}"

@@ -7,7 +7,6 @@ from typing import ClassVar, TypeVar
 from uuid import UUID
 
 import asyncpg
-import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -135,7 +134,6 @@ async def prepare(stage: Stage, database: str, sessions: Sessions) -> UUID:
     return await in_transaction(sessions, staff.scope, use_case)
 
 
-@pytest.mark.timeout(180)
 def test_booked_always_counts_the_active_bookings(stage: Stage) -> None:
     with asyncio.Runner() as runner:
         database = runner.run(stage.fresh_database("bookings"))

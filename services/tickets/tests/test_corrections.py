@@ -206,7 +206,6 @@ async def first_due(tickets: Running) -> datetime:
     return first
 
 
-@pytest.mark.timeout(120)
 async def test_of_50_000_clocks_each_runs_out_once_and_in_time_through_a_correction_and_restarts(
     tickets: Running, first_due: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -407,7 +407,6 @@ class Life(RuleBasedStateMachine):
         return {"row": tuple(row), "clocks": await self.tickets.database.fetchval(count, UUID(self.wish))}
 
 
-@pytest.mark.timeout(180)
 async def test_a_wish_is_always_in_one_legal_state_whatever_is_tried(
     tickets: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
