@@ -26,6 +26,8 @@ from linli_cli.console import Trouble
 from linli_cli.home import SERVICES, Home
 from linli_cli.stack import database
 
+pytestmark = pytest.mark.timeout(300)  # each starts several servers
+
 _TABLES = """
 CREATE TABLE ticket AS SELECT 1 AS id;
 CREATE TABLE outbox AS SELECT 1 AS id;
