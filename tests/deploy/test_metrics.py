@@ -18,8 +18,7 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from tests.deploy.watching import ALERTS, dashboards, rules
 
-from linli.streams import ensure_streams
-from linli.testing import Stage, eventually, free_port
+from linli.testing import Stage, eventually, free_port, fresh_streams
 from tickets.subscribers import subscriptions
 
 Labels = dict[str, set[str]]
@@ -94,10 +93,7 @@ class Collector:
 async def metrics(stage: Stage) -> Labels:
     """What a service that has clocks and consumers sends; the chassis sends it for all."""
     client = await nats.connect(stage.server.url)
-    js = client.jetstream()
-    for info in await js.streams_info():
-        await js.delete_stream(str(info.config.name))
-    await ensure_streams(js, [subscriptions])
+    await fresh_streams(client.jetstream(), [subscriptions])
     await client.close()
     settings = stage.settings("tickets", await stage.fresh_database("tickets"))
     collector, port = Collector(), free_port()

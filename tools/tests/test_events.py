@@ -14,8 +14,7 @@ from linli.crypto import MasterKeys
 from linli.events.tickets import TicketOpened
 from linli.inbox import Subscriptions
 from linli.shards import Shards
-from linli.streams import ensure_streams
-from linli.testing import Stage
+from linli.testing import Stage, fresh_streams
 from linli_cli.archive.stores import Stores
 from linli_cli.console import Trouble
 from linli_cli.events.replay import replay
@@ -44,11 +43,9 @@ def stores_of(broker: str) -> Broker:
 async def js(stage: Stage) -> AsyncIterator[JetStreamContext]:
     client = await nats.connect(stage.server.url)
     found = client.jetstream()
-    for info in await found.streams_info():
-        await found.delete_stream(str(info.config.name))
     listening = Subscriptions("notifications")
     listening.on(TicketOpened)(_ignore)
-    await ensure_streams(found, [listening])
+    await fresh_streams(found, [listening])
     yield found
     await client.close()
 

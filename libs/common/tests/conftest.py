@@ -28,8 +28,7 @@ from linli.outbox import publish, publish_many
 from linli.relay import Relay
 from linli.settings import Settings
 from linli.shards import Server
-from linli.streams import ensure_streams
-from linli.testing import Stage
+from linli.testing import Stage, fresh_streams
 from linli.timers import Timer, Timers
 
 # Migrations are found by a service's import name, and the tests' own service is called `shelf`.
@@ -85,10 +84,7 @@ class Chassis:
     async def prepare(self, *subscriptions: Subscriptions) -> None:
         """Make the streams anew."""
         async with self.connection() as client:
-            js = client.jetstream()
-            for info in await js.streams_info():
-                await js.delete_stream(str(info.config.name))
-            await ensure_streams(js, subscriptions)
+            await fresh_streams(client.jetstream(timeout=30), subscriptions)
 
     @asynccontextmanager
     async def relaying(self) -> AsyncIterator[Relay]:

@@ -22,7 +22,7 @@ from linli.testing.servers import (
     tcp_postgres,
 )
 from linli.testing.sharing import pytest_collection_modifyitems
-from linli.testing.stage import CreateApp, Running, Stage, eventually, tell
+from linli.testing.stage import CreateApp, Running, Stage, eventually, fresh_streams, tell
 from linli.testing.watch import Watch
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "address_of",
     "eventually",
     "free_port",
+    "fresh_streams",
     "own_postgres",
     "pytest_collection_modifyitems",
     "pytest_sessionstart",

@@ -16,6 +16,8 @@ import nats
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 from nats.aio.client import Client as Nats
+from nats.js import JetStreamContext
+from nats.js.errors import ServerError
 
 from linli import bootstrap, migrate, units
 from linli.cloudevents import headers_of
@@ -121,6 +123,25 @@ async def eventually(check: Callable[[], Any], within: float = 30, every: float 
         await asyncio.sleep(every)
 
 
+async def fresh_streams(js: JetStreamContext, subscriptions: Sequence[Subscriptions]) -> None:
+    """Make all streams and consumers anew.
+
+    The broker removes a stream's files after it has said that it is gone; one of the same name that is deleted
+    meanwhile comes back with its messages, or can't be made.
+    """
+
+    async def made() -> bool:
+        for info in await js.streams_info():
+            await js.delete_stream(str(info.config.name))
+        try:
+            await ensure_streams(js, subscriptions)
+        except ServerError:
+            return False
+        return not any(info.state.last_seq for info in await js.streams_info())
+
+    await eventually(made, within=30)
+
+
 class Stage:
     """Prepares databases and streams, and runs services on them.
 
@@ -206,9 +227,7 @@ class Stage:
             client = await nats.connect(self.server.url)
             stack.push_async_callback(client.close)
             js = client.jetstream(timeout=_PATIENCE)
-            for info in await js.streams_info():
-                await js.delete_stream(str(info.config.name))
-            await ensure_streams(js, [subscriptions for _, _, subscriptions in services])
+            await fresh_streams(js, [subscriptions for _, _, subscriptions in services])
             found: list[Running] = []
             for service, create_app, _ in services:
                 database = await self.fresh_database(service)
