@@ -24,7 +24,7 @@ import psutil
 import pytest
 from tests.integration.conftest import LINLI, SERVICES, Platform, _free_range
 
-pytestmark = pytest.mark.xdist_group("districts")
+pytestmark = [pytest.mark.xdist_group("districts"), pytest.mark.timeout(300)]
 
 DISTRICT = "640104"
 COMMUNITY = "640104001002"
@@ -452,7 +452,7 @@ def test_an_unchanged_district_is_removed_against_its_export(there: Platform, tm
     archive = tmp_path / "out.age"
     with archive.open("wb") as target:
         arguments = ("district", "export", XUHUI, "-o", "-", "--passphrase-file", str(words))
-        subprocess.run([LINLI, *arguments], stdout=target, env=there.environment, check=True, timeout=50)
+        subprocess.run([LINLI, *arguments], stdout=target, env=there.environment, check=True, timeout=120)
     opens = ("--export", str(archive), "--passphrase-file", str(words))
     mistyped = there.linli("district", "remove", XUHUI, "--yes", "310105", *opens, check=False)
     assert "nothing was removed" in mistyped.stderr

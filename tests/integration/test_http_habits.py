@@ -10,7 +10,7 @@ import pytest
 from tests.integration.conftest import SERVICES, Platform
 from tests.integration.openapi import UNKEYED, Document, filled, operations, parameters
 
-pytestmark = pytest.mark.xdist_group("platform")
+pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(300)]
 
 
 def assert_problem(answer: httpx.Response, *statuses: int) -> dict[str, Any]:

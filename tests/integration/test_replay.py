@@ -14,7 +14,7 @@ import pytest
 from nats.js import JetStreamContext
 from tests.integration.conftest import SERVICES, Platform
 
-pytestmark = pytest.mark.xdist_group("platform")
+pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(300)]
 
 COMMUNITY = "310104003001"
 REPORT = {"unit": COMMUNITY, "title": "路灯不亮", "description": "小区北门路灯三天不亮"}
@@ -84,7 +84,7 @@ def lose_the_disk(platform: Platform) -> None:
 
 
 async def linli(platform: Platform, *arguments: str, check: bool = True) -> int:
-    done = await asyncio.to_thread(platform.linli, *arguments, timeout=50, check=check)
+    done = await asyncio.to_thread(platform.linli, *arguments, check=check)
     return done.returncode
 
 
