@@ -98,7 +98,7 @@ def _service(home: Home, name: str) -> Program:
             *(("nice", "-n", "10") if name == CONSOLE else ()),
             *(str(BIN / "python"), "-m", "uvicorn", f"{name}.app:create_app", "--factory"),
             *("--host", "127.0.0.1", "--port", str(home.service_port(name))),
-            *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header"),
+            *("--loop", "uvloop", "--http", "linli.draining:DrainingProtocol", "--no-access-log", "--no-server-header"),
             # Longer than the gateway keeps an idle connection, so that it never sends on one that closes.
             *("--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "10"),
         ],
