@@ -52,6 +52,12 @@ def test_words_carry_their_numbers_and_china_s_time() -> None:
     assert "2026-03-02 00:30" in words_of(Kind.TICKET_RESOLVED, {"confirm_by_at": PARAMS["due_at"]}).body_zh
 
 
+def test_the_last_hours_of_the_calendar_have_their_words() -> None:
+    words = words_of(Kind.SEAT_BOOKED, {"starts_at": "9999-12-31T23:59:59+00:00"})
+    assert "9999-12-31 23:59" in words.body
+    assert "9999-12-31 23:59" in words.body_zh
+
+
 @pytest.mark.parametrize(
     ("role", "statement"),
     [

@@ -299,4 +299,8 @@ def words_of(kind: Kind, params: Mapping[str, Any]) -> Words:
 
 
 def _clock(time: str) -> datetime:
-    return datetime.fromisoformat(time).astimezone(_CHINA)
+    moment = datetime.fromisoformat(time)
+    try:
+        return moment.astimezone(_CHINA)
+    except OverflowError:  # the calendar's last hours, meant as "some day", which China's clocks have behind them
+        return datetime.max.replace(tzinfo=_CHINA)
