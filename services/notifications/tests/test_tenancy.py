@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -7,7 +8,10 @@ from sqlalchemy import text
 
 from linli import units
 from linli.db import Scope, transaction
-from linli.testing import Running
+from linli.events import Event
+from linli.events.tickets import TicketClosed, TicketReopened, TicketResolved, TicketUnfolded
+from linli.events.wishes import WishReturned
+from linli.testing import Running, eventually, tell
 
 ABSENT = UUID(int=7)
 INBOX = "/notifications/v1/inbox"
@@ -89,3 +93,34 @@ async def test_an_operator_of_a_district_sees_no_other(notifications: Running) -
         operator = notifications.client("operator", unit)
         answer = await operator.get(f"/notifications/v1/notifications?subject={ticket}")
         assert len(answer.json()["items"]) == count, unit
+
+
+ME, OTHER = uuid4(), uuid4()
+_OF: dict[str, Any] = {"unit": units.parse(MICRO), "sequence": 3}
+_HANDLER: dict[str, Any] = {"handler": units.parse(COMMUNITY)}
+
+
+def _mine() -> dict[str, Any]:
+    return {**_OF, "ticket": uuid4(), "reporter": ME, "followers": (OTHER,)}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        TicketResolved(**_mine(), resolved_by=uuid4()),
+        TicketClosed(**_mine(), closed_by=ME),
+        TicketReopened(**_mine(), **_HANDLER, reopened_by=ME, times=1),
+        TicketUnfolded(**_mine(), **_HANDLER, withdrawn=uuid4()),
+        WishReturned(**_OF, wish=uuid4(), wisher=ME, claimer=OTHER, reason="expire"),
+    ],
+    ids=lambda event: event.type,
+)
+async def test_nobody_is_told_where_in_its_community_another_reported_or_wished(
+    notifications: Running, event: Event
+) -> None:
+    await tell(notifications, event)
+    for person, unit in ((ME, MICRO), (OTHER, COMMUNITY)):
+        client = notifications.client("resident", "310104", person)
+        (message,) = await eventually(partial(inbox, client, subject=event.aggregate))
+        assert message["unit"] == unit
+        assert (await client.get(f"{INBOX}/{message['id']}")).json()["unit"] == unit

@@ -81,7 +81,7 @@ async def list_told(
     response: Response,
     subject: UUID,
 ) -> Paged[Told]:
-    """List who was told of a ticket or booking and when, newest first: for operators, without what was said."""
+    """List who was told of a ticket, case, booking ... and when, newest first: for operators, without the words."""
     rows, following = await page.of(
         sessions,
         operations.told_of(subject),

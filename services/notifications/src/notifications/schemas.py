@@ -1,24 +1,36 @@
 """What goes over HTTP."""
 
 from datetime import datetime
-from typing import Self
+from typing import Final, Self
 from uuid import UUID
 
 from pydantic import Field, StrictBool
 
+from linli import units
 from linli.schemas import In, Out
 from linli.units import UnitCode
 from notifications.models import Kind, Notification
 from notifications.texts import words_of
+
+_OF_OTHERS: Final = {
+    Kind.TICKET_FOLLOWED_RESOLVED,
+    Kind.TICKET_FOLLOWED_ENDED,
+    Kind.TICKET_FOLLOWED_REOPENED,
+    Kind.TICKET_FOLLOWED_REPLACED,
+    Kind.WISH_CLAIM_ENDED,
+}
+"""What tells of somebody else's report, or of a wish that is no longer the reader's to fulfil."""
 
 
 class NotificationOut(Out):
     """A message in the caller's inbox (站内信)."""
 
     id: UUID
-    unit: UnitCode
+    unit: UnitCode = Field(description="Where; of what is somebody else's, its community alone (所在单元或社区)")
     kind: Kind
-    subject: UUID = Field(description="The ticket or booking it is about (相关工单或预约)")
+    subject: UUID = Field(
+        description="What it is about: a ticket, or as its kind says a case, errand, wish, booking ... (相关事项)"
+    )
     title: str
     title_zh: str
     body: str
@@ -34,7 +46,7 @@ class NotificationOut(Out):
         kind = Kind(row.kind)
         return cls(
             id=row.id,
-            unit=row.unit,
+            unit=units.community(row.unit) if kind in _OF_OTHERS else row.unit,
             kind=kind,
             subject=row.subject,
             occurred_at=row.occurred_at,
