@@ -1,11 +1,12 @@
 import asyncio
+from datetime import datetime
 from uuid import uuid4
 
 import httpx
 import pytest
 from services.bookings.tests.conftest import Schedule
 
-from linli.testing import Running
+from linli.testing import Running, eventually
 
 STREET = "310104003"
 
@@ -88,6 +89,21 @@ async def test_people_come_and_go_while_staff_edit(bookings: Running, schedule: 
     statuses = {status for found in await asyncio.gather(*steps) for status in found}
     assert statuses <= {200, 201, 409}
     assert await taken(bookings, session) == (0, 0)
+
+
+async def test_who_books_while_staff_move_the_session_is_told_when_it_starts(bookings: Running, session: str) -> None:
+    resident = bookings.client("resident", "310104", uuid4())
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    async with bookings.database.transaction():
+        moved = await bookings.database.fetchval(
+            "UPDATE session SET starts_at = starts_at + interval '30 minutes' WHERE id = $1 RETURNING starts_at",
+            session,
+        )
+        booking = asyncio.create_task(book(resident, session))
+        await eventually(lambda: bookings.database.fetchval(waits))
+    assert (await booking).status_code == 201
+    (told,) = [event for event in await bookings.events("bookings.booked.v1") if event["session"] == session]
+    assert datetime.fromisoformat(told["starts_at"]) == moved
 
 
 async def test_one_person_who_books_twice_at_once_gets_one_seat(bookings: Running, session: str) -> None:

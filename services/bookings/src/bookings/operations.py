@@ -144,7 +144,7 @@ async def book_seat(db: AsyncSession, caller: Principal, session_id: UUID) -> Bo
     (await find_centre(db, session.centre_id)).must_be_open()
     session.must_lie_ahead()
     booking = await _enter(db, session, caller.id)
-    await _take_seat(db, session)
+    starts_at = await _take_seat(db, session)
     await publish(
         db,
         SeatBooked(
@@ -153,7 +153,7 @@ async def book_seat(db: AsyncSession, caller: Principal, session_id: UUID) -> Bo
             unit=booking.unit,
             sequence=booking.version,
             person=booking.person,
-            starts_at=session.starts_at,
+            starts_at=starts_at,
         ),
     )
     return booking
@@ -228,11 +228,17 @@ async def _enter(db: AsyncSession, session: Session, person: UUID) -> Booking:
     return booking
 
 
-async def _take_seat(db: AsyncSession, session: Session) -> None:
-    """Count one more seat as taken, if there is one: a single statement, so that no two take the last."""
+async def _take_seat(db: AsyncSession, session: Session) -> datetime:
+    """Count one more seat as taken, if there is one: a single statement, so that no two take the last.
+
+    Returns:
+        When the session starts: staff may have moved it since it was read.
+    """
     taken = _of(session).where(Session.booked < Session.seats).values(booked=Session.booked + 1)
-    if await db.scalar(taken.returning(Session.booked)) is None:
+    starts_at: datetime | None = await db.scalar(taken.returning(Session.starts_at))
+    if starts_at is None:
         raise SessionFull(seats=session.seats)
+    return starts_at
 
 
 def _of(session: Session) -> Update:
