@@ -20,6 +20,7 @@ from linli.telemetry import trace_id
 from points.models import Account, EarningRule, Kind, RuleCode, Transfer
 
 _STREET: Final = 10**9
+_KNOWN: Final = [code.value for code in RuleCode]
 BEST: Final = 5
 """The best rating."""
 _CAUSES: Final = {RuleCode.TICKET_RATED: "ticket", RuleCode.WISH_CONFIRMED: "wish"}
@@ -136,14 +137,19 @@ async def own_account(session: AsyncSession, district: int, holder: UUID) -> Acc
 
 
 def transfers_of(district: int, holder: UUID, cause: UUID | None) -> Select[tuple[Transfer]]:
-    """Select what came to a person and went from him, all or for one cause."""
-    statement = select(Transfer).where(Transfer.district == district, Transfer.holder == holder)
+    """Select what came to a person and went from him, all or for one cause.
+
+    But for what came by a rule that only a newer version knows: one may write beside this one.
+    """
+    statement = select(Transfer).where(
+        Transfer.district == district, Transfer.holder == holder, Transfer.rule.in_(_KNOWN)
+    )
     return statement if cause is None else statement.where(Transfer.cause == cause)
 
 
 def rules_within(unit: int | None) -> Select[tuple[EarningRule]]:
-    """Select the rules that streets have set."""
-    statement = select(EarningRule)
+    """Select the rules that streets have set, but for those that only a newer version knows."""
+    statement = select(EarningRule).where(EarningRule.code.in_(_KNOWN))
     return statement if unit is None else statement.where(EarningRule.unit.between(*units.span(unit)))
 
 
