@@ -50,7 +50,7 @@ async def list_own_transfers(
 async def read_account(
     holder: UUID, session: Transaction, caller: Annotated[Principal, require("points.read")]
 ) -> AccountOut:
-    """Read the points of a person whose account belongs to a street the caller covers, or is his own."""
+    """Read the points of a person whose account belongs to a street the caller covers; whoever, his own at `/me`."""
     return AccountOut.model_validate(await operations.find_account(session, caller.district, holder))
 
 
