@@ -2,7 +2,7 @@
 
 from collections import Counter
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -80,26 +80,44 @@ async def test_a_known_secret_that_was_replaced_opens_nothing(directory: Running
     assert clock.now
 
 
+async def test_a_client_is_the_same_however_its_id_is_written(directory: Running, clock: Clock) -> None:
+    client, secret = await an_app(directory)
+    written = [client.upper(), client.replace("-", ""), f"{{{client}}}", f"--{client}", "-".join(client)]
+    for spelling in written * 2:
+        assert (await sign_in(directory, spelling, "wrong")).status_code == 401
+    for spelling in (client, f"{client}-"):
+        assert (await sign_in(directory, spelling, secret)).status_code == 429
+    clock.now += 60
+    assert (await sign_in(directory, client, secret)).status_code == 200
+
+
+async def test_what_is_no_clients_id_is_not_remembered(directory: Running, clock: Clock) -> None:
+    for name in ("x" * 100_000, "", str(uuid4())[1:]):
+        assert (await sign_in(directory, name, "wrong")).status_code == 401
+    assert not directory.app.state.attempts._wrong
+    assert clock.now
+
+
 def test_no_more_is_remembered_than_there_is_room_for() -> None:
     attempts = Attempts()
     for number in range(_REMEMBERED + 5):
-        attempts.wrong(str(number), "a")
-        attempts.right(str(number), "s")
+        attempts.wrong(UUID(int=number), "a")
+        attempts.right(UUID(int=number), "s")
     assert len(attempts._wrong) == len(attempts._right) == _REMEMBERED
 
 
 def test_ten_wrong_ones_are_forgiven_once_a_minute_is_over() -> None:
-    clock = Clock()
+    clock, client = Clock(), uuid4()
     attempts = Attempts(clock)
     for _ in range(10):
-        attempts.check("c", "s", "a")
-        attempts.wrong("c", "a")
+        attempts.check(client, "s", "a")
+        attempts.wrong(client, "a")
     with pytest.raises(OAuthError):
-        attempts.check("c", "s", "a")
+        attempts.check(client, "s", "a")
     clock.now += 60
-    attempts.check("c", "s", "a")
-    attempts.wrong("c", "a")
-    attempts.check("c", "s", "a")
+    attempts.check(client, "s", "a")
+    attempts.wrong(client, "a")
+    attempts.check(client, "s", "a")
 
 
 async def test_failed_sign_ins_are_counted_by_district_and_reason_and_never_by_who(

@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, TypeVar
+from uuid import UUID
 
 from directory.oauth import too_many
 from directory.operations.clients import digest
@@ -29,10 +30,10 @@ class Attempts:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._wrong: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
-        self._right: OrderedDict[str, bytes] = OrderedDict()
+        self._wrong: OrderedDict[tuple[UUID, str], tuple[float, int]] = OrderedDict()
+        self._right: OrderedDict[UUID, bytes] = OrderedDict()
 
-    def check(self, client: str, secret: str, address: str) -> None:
+    def check(self, client: UUID, secret: str, address: str) -> None:
         """Refuse a secret that is one too many.
 
         Raises:
@@ -43,12 +44,12 @@ class Attempts:
         if wrong >= _WRONG and left > 0 and self._right.get(client) != digest(secret):
             raise too_many(math.ceil(left))
 
-    def right(self, client: str, secret: str) -> None:
+    def right(self, client: UUID, secret: str) -> None:
         """Remember a secret that was right; it is kept as a hash."""
         self._right[client] = digest(secret)
         _bound(self._right, client)
 
-    def wrong(self, client: str, address: str) -> None:
+    def wrong(self, client: UUID, address: str) -> None:
         """Count a secret that was wrong."""
         until, wrong = self._wrong.get((client, address), (0.0, 0))
         now = self._clock()

@@ -4,6 +4,7 @@ import base64
 import binascii
 from typing import Any, Final
 from urllib.parse import unquote_plus
+from uuid import UUID
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -150,15 +151,20 @@ async def _exchange(request: Request, form: dict[str, str], client: tuple[str, s
 
 
 async def _authenticated(request: Request, session: AsyncSession, client_id: str, secret: str) -> Row[Any]:
+    try:
+        # An id can be written in many ways, and they are one client's; what is none has no secret to try out.
+        app_id = UUID(client_id)
+    except ValueError as error:
+        raise invalid_client() from error
     attempts: Attempts = request.app.state.attempts
     address = request.client.host if request.client else ""
-    attempts.check(client_id, secret, address)
+    attempts.check(app_id, secret, address)
     try:
-        app = await operations.authenticate(session, client_id, secret)
+        app = await operations.authenticate(session, app_id, secret)
     except OAuthError:
-        attempts.wrong(client_id, address)
+        attempts.wrong(app_id, address)
         raise
-    attempts.right(client_id, secret)
+    attempts.right(app_id, secret)
     return app
 
 

@@ -31,18 +31,14 @@ from linli.units import Kind
 _UNKNOWN: Final = bytes(32)
 
 
-async def authenticate(session: AsyncSession, client_id: str, secret: str) -> Row[Any]:
+async def authenticate(session: AsyncSession, client_id: UUID, secret: str) -> Row[Any]:
     """Find the app that knows its secret.
 
     Raises:
         OAuthError: invalid_client.
     """
-    try:
-        id_ = UUID(client_id)
-    except ValueError as error:
-        raise invalid_client() from error
     query = select(AppClient.district, AppClient.id, AppClient.unit, AppClient.roles, AppClient.secret_sha256)
-    app = (await session.execute(query.where(AppClient.id == id_, AppClient.active))).one_or_none()
+    app = (await session.execute(query.where(AppClient.id == client_id, AppClient.active))).one_or_none()
     if not hmac.compare_digest(digest(secret), app.secret_sha256 if app else _UNKNOWN) or app is None:
         raise invalid_client(app.district if app else 0)
     return app
