@@ -192,6 +192,15 @@ async def test_an_app_may_ask_for_less_than_it_has_and_never_for_more(directory:
         refused(await ask(scope), "invalid_scope")
 
 
+@pytest.mark.parametrize("unit", [GRID, MICRO])
+async def test_an_app_that_works_in_a_grid_sees_it_without_asking_for_less(directory: Running, unit: str) -> None:
+    app = await an_app(directory, unit, roles=["grid_worker", "volunteer"])
+    form = {"grant_type": "client_credentials"}
+    answer = await directory.client().post(TOKEN, data=form, auth=(app["client_id"], app["secret"]))
+    claims = await claims_of(directory, answer)
+    assert (claims["roles"], claims["unit"], claims["grids"]) == (["grid_worker", "volunteer"], unit, [GRID])
+
+
 async def test_whoever_is_unknown_becomes_a_resident_and_keeps_his_id(directory: Running) -> None:
     subject = uuid4().hex
     first = await exchange(directory, id_token(subject))

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -51,7 +52,8 @@ def grant_app(app: Row[Any], scope: str | None) -> Grant:
         OAuthError: invalid_scope.
     """
     if scope is None:
-        return Grant(app.id, str(app.id), tuple(Seat(role, app.unit) for role in app.roles))
+        seats = tuple(Seat(role, app.unit) for role in app.roles)
+        return Grant(app.id, str(app.id), seats, _grids(seats))
     asked = Seat.of(scope)
     highest = max(RANK[role] for role in app.roles)
     if not (
@@ -60,8 +62,11 @@ def grant_app(app: Row[Any], scope: str | None) -> Grant:
         and units.contains(app.unit, asked.unit)
     ):
         raise invalid_scope()
-    grids = (units.grid(asked.unit),) if asked.role == "grid_worker" else ()
-    return Grant(app.id, str(app.id), (asked,), grids)
+    return Grant(app.id, str(app.id), (asked,), _grids((asked,)))
+
+
+def _grids(seats: Iterable[Seat]) -> tuple[int, ...]:
+    return tuple(sorted({units.grid(seat.unit) for seat in seats if seat.role == "grid_worker"}))
 
 
 async def provider_of(session: AsyncSession, claimed: Claimed) -> Row[Any]:
@@ -109,9 +114,7 @@ async def grant_person(
     seat = max(seats, key=lambda seat: (RANK[seat.role], -seat.unit)) if scope is None else Seat.of(scope)
     if seat not in seats:
         raise invalid_scope()
-    grids: tuple[int, ...] = ()
-    if seat.role == "grid_worker":
-        grids = tuple(sorted({units.grid(other.unit) for other in seats if other.role == "grid_worker"}))
+    grids = _grids(seats) if seat.role == "grid_worker" else ()
     return Grant(person, str(app.id) if app else provider.audience, (seat,), grids)
 
 
