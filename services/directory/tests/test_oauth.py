@@ -276,6 +276,9 @@ def forged() -> dict[str, str]:
         "for everybody": id_token(aud=[f"a{number}" for number in range(50_000)]),
         "with half a character for a jti": id_token(jti="\ud800"),
         "with a zero byte in its subject": id_token("a\0"),
+        "signed by a list": (part({"alg": [], "kid": "rsa"}) + b"." + part(body) + b".").decode(),
+        "signed by an object": (part({"alg": {}}) + b"." + part(body) + b".").decode(),
+        "that ends at a word": id_token(exp=str(now + 300)),
         "no token": "nonsense",
         "of blanks": "a.b.c",
     }

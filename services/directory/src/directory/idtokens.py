@@ -45,14 +45,15 @@ class Claimed:
             claims = jwt.decode(token, options={"verify_signature": False})
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise invalid_grant("the subject token is not a JWT") from error
-        if header.get("alg") not in ALGORITHMS:
+        algorithm: Any = header.get("alg")
+        if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
             raise invalid_grant("the subject token must be signed with an asymmetric algorithm")
         issuer: Any = claims.get("iss")
         audience: Any = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
         if len(audiences) > _MAX_AUDIENCES or not all(map(_usable, [issuer, *audiences])):
             raise invalid_grant("the subject token names no usable issuer and audience")
-        return cls(token, header["alg"], header.get("kid"), issuer, frozenset(audiences))
+        return cls(token, algorithm, header.get("kid"), issuer, frozenset(audiences))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,13 @@ def verify(claimed: Claimed, key: jwt.PyJWK, *, issuer: str, audience: str) -> B
         raise invalid_grant("the subject token is not valid") from error
     if len(claimed.audiences) > 1 and claims.get("azp") != audience:
         raise invalid_grant("the subject token was issued to another client")
-    if claims["exp"] > time.time() + _LONGEST:
-        raise invalid_grant("the subject token runs for more than a day")
+    expires: Any = claims["exp"]
+    if not isinstance(expires, int | float) or expires > time.time() + _LONGEST:
+        raise invalid_grant("the subject token runs for more than a day, or does not say how long as a number")
     subject, jti = claims["sub"], claims.get("jti")
     if not _usable(subject) or not (jti is None or _usable(jti)):
         raise invalid_grant("the subject token names no usable subject or has no usable jti")
-    return Believed(subject, jti, float(claims["exp"]) + _LEEWAY)
+    return Believed(subject, jti, float(expires) + _LEEWAY)
 
 
 def _usable(name: object) -> bool:
