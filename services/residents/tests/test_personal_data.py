@@ -1,3 +1,4 @@
+import asyncio
 import logging
 from uuid import UUID, uuid4
 
@@ -165,6 +166,54 @@ async def test_nobody_tries_out_id_numbers_one_after_the_other(residents: Runnin
         (429, "urn:linli:problem:too-many-unseen")
     }
     assert (await worker.post(url, json=person(household=household))).status_code == 201
+
+
+async def test_nobody_tries_out_id_numbers_all_at_once(residents: Running) -> None:
+    manager, actor = residents.client("community_manager", COMMUNITY), uuid4()
+    worker = residents.client("grid_worker", GRID, actor)
+    elsewhere, there = await found(manager, await build(residents, OTHER_GRID)), [id_number() for _ in range(6)]
+    for number in there:
+        await register(manager, elsewhere, id_number=number)
+    household = await found(worker, await build(residents))
+    await residents.database.executemany(
+        "INSERT INTO audit (district, unit, actor, client, action, subjects, fields)"
+        " VALUES (310104, $1, $2, 'test', 'residents.unseen', '{}', '{id_number}')",
+        [(units.parse(MICRO), actor)] * (UNSEEN_AN_HOUR - 2),
+    )
+    answers = await asyncio.gather(
+        *(
+            worker.post("/residents/v1/residents", json=person(household=household, id_number=number))
+            for number in there
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [409, 409, 429, 429, 429, 429]
+
+
+async def test_an_import_names_no_more_people_out_of_sight_than_an_hour_allows(residents: Running) -> None:
+    manager, actor = residents.client("community_manager", COMMUNITY), uuid4()
+    worker = residents.client("grid_worker", GRID, actor)
+    url = "/residents/v1/imports"
+    there = [id_number() for _ in range(UNSEEN_AN_HOUR + 10)]
+    moved_in = {"building": str(await build(residents, OTHER_GRID)), "door": "9"}
+    people = [person(id_number=number) for number in there]
+    assert (await manager.post(url, json={"households": [{**moved_in, "residents": people}]})).status_code == 200
+    building, here = await build(residents), id_number()
+    await register(worker, await found(worker, building), id_number=here)
+    await residents.database.executemany(
+        "INSERT INTO audit (district, unit, actor, client, action, subjects, fields)"
+        " VALUES (310104, $1, $2, 'test', 'residents.unseen', '{}', '{id_number}')",
+        [(units.parse(MICRO), actor)] * 5,
+    )
+    home = {"building": str(building), "door": "9", "residents": [*people, person(id_number=here)]}
+    answer = await worker.post(url, json={"households": [home]})
+    assert answer.status_code == 409
+    # Whom he sees himself is always named.
+    named = [error["pointer"] for error in answer.json()["errors"]]
+    places = [*range(UNSEEN_AN_HOUR - 5), len(there)]
+    assert named == [f"#/households/0/residents/{place}/id_number" for place in places]
+    query = "SELECT count(*) FROM audit WHERE actor = $1 AND action = 'residents.unseen'"
+    assert await residents.database.fetchval(query, actor) == UNSEEN_AN_HOUR
+    assert (await worker.post(url, json={"households": [home]})).status_code == 429
 
 
 async def test_no_cache_keeps_what_is_known_about_people(residents: Running) -> None:

@@ -16,7 +16,7 @@ from linli.outbox import publish
 from linli.problems import NotFound, Problem
 from linli.security import Principal
 from residents.models import ID_NUMBER, PHONE, Household, KnownBuilding, Resident
-from residents.operations.residents import Person, duplicate, refuse_trying_out, seat
+from residents.operations.residents import Person, duplicate, refuse_trying_out, seat, seen_of
 from residents.problems import HouseholdExists
 
 
@@ -71,6 +71,8 @@ async def import_households(
 ) -> Imported:
     """Register many households of one district; rows whose id is there already stay as they are.
 
+    Of people who are registered where the caller can't see them, it names as many as he may name within an hour.
+
     Raises:
         NotFound: 404, naming each household whose building is not known, not in use or out of sight.
         HouseholdExists: 409, naming each whose door is taken.
@@ -78,8 +80,9 @@ async def import_households(
         TooManyUnseen: 429.
     """
     district = principal.district
+    left = 0
     if any(person.id_number is not None for home in homes for person in home.residents):
-        await refuse_trying_out(session, principal)
+        left = await refuse_trying_out(session, principal)
     named = [(home.id or uuid7(), index, home) for index, home in enumerate(homes)]
     await _require_buildings(session, district, homes)
     known = await _known(session, Household, district, (home.id for home in homes))
@@ -105,12 +108,15 @@ async def import_households(
     newcomers = [person for person in people if person[0] not in registered]
     rows = {id_: _row(keys, id_, home, person) for id_, _, home, person in newcomers}
     added = await _insert(session, _RESIDENTS, district, list(rows.values()))
-    if doubles := [f"{pointer}/id_number" for id_, pointer, _, _ in newcomers if id_ not in added]:
-        # One that stands twice in the import is its own double, and tells of nobody else.
-        own = {rows[id_]["id_number_index"] for id_ in added}
-        others = {row["id_number_index"] for id_, row in rows.items() if id_ not in added} - own
-        indexes = [index for index in others if isinstance(index, bytes)]
-        raise _at(duplicate(principal, seat(principal), indexes), doubles)
+    doubles = [(pointer, rows[id_]["id_number_index"]) for id_, pointer, _, _ in newcomers if id_ not in added]
+    if doubles:
+        # One that stands twice in the import is its own double, and tells of nobody else: he sees himself by now.
+        indexes = [index for _, index in doubles if isinstance(index, bytes)]
+        seen = await seen_of(session, principal, indexes)
+        unseen = [index for index in dict.fromkeys(indexes) if index not in seen]
+        told = seen.union(unseen[:left])
+        pointers = [f"{pointer}/id_number" for pointer, index in doubles if index in told]
+        raise _at(duplicate(principal, seat(principal), unseen[:left]), pointers)
     if made or added:
         batch = ResidentsImported(
             batch=uuid7(), unit=principal.unit, sequence=1, residents=len(added), households=len(made)

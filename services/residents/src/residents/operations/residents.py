@@ -242,14 +242,19 @@ async def _decrypted(session: AsyncSession, keyring: Keyring, one: Resident) -> 
     return await opened(PHONE, one.phone_cipher), await opened(ID_NUMBER, one.id_number_cipher)
 
 
-async def refuse_trying_out(session: AsyncSession, principal: Principal) -> None:
+async def refuse_trying_out(session: AsyncSession, principal: Principal) -> int:
     """Refuse somebody who has named many people already that he can't see, whoever it is this time.
+
+    Returns:
+        How many more he may name within the hour.
 
     Raises:
         TooManyUnseen: 429.
     """
-    if await _this_hour(session, principal, _UNSEEN) >= UNSEEN_AN_HOUR:
+    left = UNSEEN_AN_HOUR - await _this_hour(session, principal, _UNSEEN)
+    if left <= 0:
         raise TooManyUnseen(limit=UNSEEN_AN_HOUR)
+    return left
 
 
 def duplicate(principal: Principal, unit: int, indexes: Collection[bytes]) -> DuplicateIdNumber:
@@ -264,12 +269,20 @@ def duplicate(principal: Principal, unit: int, indexes: Collection[bytes]) -> Du
     return problem.noting(partial(_note_unseen, principal=principal, unit=unit, indexes=frozenset(indexes)))
 
 
-async def _note_unseen(session: AsyncSession, principal: Principal, unit: int, indexes: frozenset[bytes]) -> None:
+async def seen_of(session: AsyncSession, principal: Principal, indexes: Collection[bytes]) -> set[bytes | None]:
+    """Tell which of some ID numbers, given by their blind indexes, are of people that the caller sees."""
     query = select(Resident.id_number_index).where(
         Resident.district == principal.district, Resident.id_number_index.in_(indexes)
     )
-    for _ in indexes.difference(await session.scalars(query)):
+    return set(await session.scalars(query))
+
+
+async def _note_unseen(session: AsyncSession, principal: Principal, unit: int, indexes: frozenset[bytes]) -> None:
+    for _ in indexes.difference(await seen_of(session, principal, indexes)):
         await audit.record(session, principal, _UNSEEN, unit=unit, subjects=[], fields=["id_number"])
+    # Many may have asked before any of them was noted.
+    if await _this_hour(session, principal, _UNSEEN) > UNSEEN_AN_HOUR:
+        raise TooManyUnseen(limit=UNSEEN_AN_HOUR)
 
 
 async def _save(session: AsyncSession, principal: Principal, resident: Resident) -> None:
