@@ -89,6 +89,9 @@ async def test_a_provider_is_set_once_and_changed_with_its_etag(directory: Runni
         ({"jwks": {"keys": [1]}}, "unusable-keys"),
         ({"jwks_uri": "http://id.example.cn/jwks"}, "unusable-keys"),
         ({"jwks_uri": "https:///jwks"}, "unusable-keys"),
+        ({"jwks_uri": "https://[id.example.cn/jwks"}, "unusable-keys"),
+        ({"jwks_uri": "https://id.example.cn:99999/jwks"}, "unusable-keys"),
+        ({"jwks_uri": "https://id.example.cn/\u0001"}, "unusable-keys"),
         ({"jwks_uri": "https://id.example.cn/jwks", "jwks": {"keys": []}}, "unusable-keys"),
         ({"jwks_uri": "ftp://id.example.cn/jwks"}, "unprocessable"),
         ({"issuer": "not a url", "jwks_uri": "https://id.example.cn/jwks"}, "unprocessable"),
@@ -99,6 +102,16 @@ async def test_keys_that_are_no_public_keys_are_refused(
 ) -> None:
     answer = await put(directory.client("operator", "0"), FOREIGN, **body)
     assert (answer.status_code, answer.json()["type"]) == (422, f"urn:linli:problem:{problem}"), answer.text
+
+
+@pytest.mark.parametrize("what", ["NaN", r'"\ud800"'], ids=["not a number", "half a character"])
+async def test_a_key_set_that_can_not_be_kept_is_refused(directory: Running, what: str) -> None:
+    facts = {"issuer": "https://id.example.cn", "audience": "linli", "jwks": {"keys": [jwk(KEY, "one")], "x": 0}}
+    body = json.dumps(facts).replace('"x": 0', f'"x": {what}')
+    answer = await directory.client("operator", "0").put(
+        f"/directory/v1/providers/{FOREIGN}", content=body, headers={"Content-Type": "application/json"}
+    )
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:linli:problem:unusable-keys"), answer.text
 
 
 async def test_two_districts_never_share_issuer_and_audience(directory: Running) -> None:

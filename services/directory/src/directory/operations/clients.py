@@ -2,11 +2,13 @@
 
 import hashlib
 import ipaddress
+import json
 import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import httpx
 import jwt
 from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -139,13 +141,18 @@ def _check_keys(jwks: dict[str, Any] | None, jwks_uri: str | None) -> None:
     if (jwks is None) == (jwks_uri is None):
         raise UnusableKeys(reason="give either jwks or jwks_uri (jwks 与 jwks_uri 须二选一)")
     if jwks_uri is not None:
-        address = urlsplit(jwks_uri)
-        if not address.hostname or not (
-            address.scheme == "https" or (address.scheme == "http" and _loopback(address.hostname))
-        ):
+        try:
+            httpx.URL(jwks_uri)  # what the keys will be fetched by
+            address = urlsplit(jwks_uri)
+            nowhere = not address.hostname or address.port == 0
+        except (httpx.InvalidURL, ValueError) as error:
+            raise UnusableKeys(reason="jwks_uri is no address (jwks_uri 不是有效地址)") from error
+        local = address.scheme == "http" and _loopback(address.hostname or "")
+        if nowhere or not (address.scheme == "https" or local):
             raise UnusableKeys(reason="jwks_uri must be https (jwks_uri 须为 https)")
     if jwks is not None:
         try:
+            json.dumps(jwks, ensure_ascii=False, allow_nan=False).encode()  # or the database can't keep it
             keys = jwt.PyJWKSet.from_dict(jwks).keys
         except (jwt.PyJWTError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UnusableKeys(reason="jwks is no JWK set of public keys (jwks 不是公钥集)") from error
