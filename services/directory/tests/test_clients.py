@@ -1,3 +1,4 @@
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from services.directory.tests.conftest import COMMUNITY, DISTRICT, FOREIGN, GRID, SIBLING, STREET, made, move
 
+from directory.idtokens import Claimed, ProviderKeys
+from directory.oauth import OAuthError
 from linli.testing import Running
 
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -112,6 +115,43 @@ async def test_a_key_set_that_can_not_be_kept_is_refused(directory: Running, wha
         f"/directory/v1/providers/{FOREIGN}", content=body, headers={"Content-Type": "application/json"}
     )
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:linli:problem:unusable-keys"), answer.text
+
+
+async def test_a_provider_that_hangs_keeps_nobody_else_waiting(oidc: Provider) -> None:
+    asked, over = asyncio.Event(), asyncio.Event()
+
+    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await over.wait()
+        writer.close()
+
+    keys = ProviderKeys()
+    keys._PATIENCE = 60.0  # type: ignore[misc]
+    claimed = Claimed("", "ES256", "one", "https://id.example.cn", frozenset({"linli"}))
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        uri = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/jwks"
+        waiting = asyncio.create_task(keys.find(claimed, None, uri))
+        await asked.wait()
+        async with asyncio.timeout(30):
+            await keys.find(claimed, None, oidc.uri)
+        assert not waiting.done()
+        over.set()
+        with pytest.raises(OAuthError, match="does not answer"):
+            await waiting
+
+
+async def test_an_address_that_is_none_has_no_keys() -> None:
+    claimed = Claimed("", "ES256", None, "https://id.example.cn", frozenset({"linli"}))
+    with pytest.raises(OAuthError, match="does not answer"):
+        await ProviderKeys().find(claimed, None, "https://id.example.cn/\x01")
+
+
+@pytest.mark.parametrize("kid", [["one"], {"a": 1}])
+async def test_a_key_id_that_is_no_word_is_passed_over(oidc: Provider, kid: object) -> None:
+    claimed = Claimed("", "ES256", "one", "https://id.example.cn", frozenset({"linli"}))
+    oidc.keys = [jwk(KEY, "one"), {**jwk(NEXT_KEY, ""), "kid": kid}]
+    for jwks, uri in ((None, oidc.uri), ({"keys": oidc.keys}, None)):
+        assert (await ProviderKeys().find(claimed, jwks, uri)).key_id == "one"
 
 
 async def test_two_districts_never_share_issuer_and_audience(directory: Running) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -105,18 +105,19 @@ class ProviderKeys:
     """Providers' public keys: as registered, or fetched from their address and kept for five minutes.
 
     An unknown key id asks again, at most twice a minute for one address; while a provider is away, what is known
-    of it is kept.
+    of it is kept, and who signs in by another does not wait for it.
     """
 
     _KEPT: Final = 300.0
     _PAUSE: Final = 30.0
     _REMEMBERED: Final = 1_000
     _MAX_BYTES: Final = 256 * 1024
+    _PATIENCE: Final = 3.0
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, tuple[float, dict[str, Any]]] = OrderedDict()
         self._asked: dict[str, float] = {}
-        self._asking = asyncio.Lock()
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def find(self, claimed: Claimed, jwks: dict[str, Any] | None, jwks_uri: str | None) -> jwt.PyJWK:
         """Find the key that a token says it is signed with.
@@ -126,7 +127,7 @@ class ProviderKeys:
         """
         if jwks is None and jwks_uri is not None:
             jwks = await self._fetched(jwks_uri, claimed.kid)
-        keys = [key for key in (jwks or {}).get("keys", []) if claimed.kid in {None, key.get("kid")}]
+        keys = [key for key in (jwks or {}).get("keys", []) if claimed.kid is None or key.get("kid") == claimed.kid]
         if len(keys) != 1:
             raise invalid_grant("the provider has no single key of the subject token's key id")
         try:
@@ -135,10 +136,11 @@ class ProviderKeys:
             raise invalid_grant("the provider's key does not fit the subject token's algorithm") from error
 
     async def _fetched(self, uri: str, kid: str | None) -> dict[str, Any]:
-        async with self._asking:
+        async with self._asking[uri]:
             kept_until, jwks = self._known.get(uri, (0.0, {}))
             now = time.monotonic()
-            stale = kept_until <= now or kid not in {None, *(key.get("kid") for key in jwks.get("keys", []))}
+            unknown = kid is not None and all(key.get("kid") != kid for key in jwks.get("keys", []))
+            stale = kept_until <= now or unknown or not jwks
             if stale and self._asked.get(uri, float("-inf")) + self._PAUSE <= now:
                 self._asked[uri] = now
                 jwks = await self._fetch(uri) or jwks
@@ -146,6 +148,7 @@ class ProviderKeys:
                 while len(self._known) > self._REMEMBERED:
                     oldest, _ = self._known.popitem(last=False)
                     self._asked.pop(oldest, None)
+                    self._asking.pop(oldest, None)
         if not jwks:
             raise OAuthError("temporarily_unavailable", "the district's OIDC provider does not answer", 503)
         return jwks
@@ -154,8 +157,8 @@ class ProviderKeys:
         body = b""
         try:
             async with (
-                asyncio.timeout(3),
-                httpx.AsyncClient(timeout=3) as client,
+                asyncio.timeout(self._PATIENCE),
+                httpx.AsyncClient(timeout=self._PATIENCE) as client,
                 client.stream("GET", uri) as response,
             ):
                 response.raise_for_status()
@@ -164,7 +167,7 @@ class ProviderKeys:
                     if len(body) > self._MAX_BYTES:
                         return None
             jwks = json.loads(body)
-        except (httpx.HTTPError, TimeoutError, ValueError, RecursionError):
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError, RecursionError):
             return None
         keys = jwks.get("keys") if isinstance(jwks, dict) else None
         usable = isinstance(keys, list) and all(isinstance(key, dict) for key in keys)
