@@ -1,4 +1,5 @@
-from datetime import date
+from datetime import UTC, date, datetime
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -20,6 +21,7 @@ from services.residents.tests.conftest import (
 )
 
 from linli.testing import Running
+from residents import identity
 from residents.operations import households
 
 TODAY = households.today()
@@ -92,6 +94,21 @@ async def test_a_wrong_field_is_named(residents: Running, changes: dict[str, obj
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == pointer
     assert answer.json()["errors"][0]["detail"]
+
+
+async def test_a_child_is_registered_on_the_day_of_birth_as_it_is_in_china(
+    residents: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = residents.client("community_manager", COMMUNITY)
+    household = await found(manager, await build(residents))
+    night = datetime(2026, 11, 28, 16, 30, tzinfo=UTC)  # half past midnight on the 29th
+    monkeypatch.setattr(identity, "datetime", SimpleNamespace(now=night.astimezone))
+    one = await register(manager, household, born_on="2026-11-29")
+    assert one["born_on"] == "2026-11-29"
+    await register(manager, household, born_on=None, gender=None, id_number=id_number("20261129"))
+    for later in ({"born_on": "2026-11-30"}, {"born_on": None, "id_number": id_number("20261130")}):
+        answer = await manager.post("/residents/v1/residents", json=person(household=household, **later))
+        assert answer.status_code == 422
 
 
 async def test_an_id_number_is_registered_once_in_a_district(residents: Running) -> None:

@@ -1,8 +1,9 @@
 """What makes a phone number and an ID number (身份证号) plausible, by the standards that define them."""
 
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from linli.crypto import id_number_form, phone_digits
 
@@ -16,6 +17,22 @@ _EARLIEST: Final = date(1900, 1, 1)
 def check_digit(first_17: str) -> str:
     """Compute the 18th character of an ID number (GB 11643-1999, ISO 7064 MOD 11-2)."""
     return _CHECK_DIGITS[sum(int(digit) * weight for digit, weight in zip(first_17, _WEIGHTS, strict=True)) % 11]
+
+
+def today() -> date:
+    """Give today's date in China, where people are born and ages are counted."""
+    return datetime.now(ZoneInfo("Asia/Shanghai")).date()
+
+
+def day_of_birth(value: date) -> date:
+    """Read a day of birth.
+
+    Raises:
+        ValueError: when it is yet to come.
+    """
+    if value > today():
+        raise ValueError("a day of birth is not in the future (出生日期不能晚于今天)")
+    return value
 
 
 def phone_number(value: str) -> str:
@@ -46,7 +63,7 @@ def id_number(value: str) -> str:
         born = born_on(found)
     except ValueError:
         born = date.min
-    if not _EARLIEST <= born <= date.today():  # noqa: DTZ011 a day more or less decides nothing here
+    if not _EARLIEST <= born <= today():
         raise ValueError("digits 7 to 14 of the ID number are no date of birth (身份证号中的出生日期无效)")
     if check_digit(found[:17]) != found[17]:
         raise ValueError("the ID number's check digit is wrong: look for a slip of the pen (身份证号校验位错误)")

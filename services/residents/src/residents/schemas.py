@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue, PastDate, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from linli.schemas import In, Out, Text
 from linli.units import UnitCode
@@ -15,6 +15,7 @@ from residents.models import Gender
 _Short = StringConstraints(min_length=1, max_length=40)
 Phone = Annotated[str, _Short, AfterValidator(identity.phone_number)]
 IdNumber = Annotated[str, _Short, AfterValidator(identity.id_number)]
+DayOfBirth = Annotated[date, AfterValidator(identity.day_of_birth)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Door = Annotated[str, StringConstraints(min_length=1, max_length=20, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Staircase = Annotated[int, Field(ge=1, le=99, description="Number of the staircase (单元/楼组)")]
@@ -46,7 +47,7 @@ class PersonIn(In):
 
     name: Name
     gender: Gender | None = None
-    born_on: PastDate | None = None
+    born_on: DayOfBirth | None = None
     phone: Phone | None = None
     id_number: IdNumber | None = None
     lives_here: bool = Field(default=True, description="false: registered here, lives elsewhere (人户分离)")

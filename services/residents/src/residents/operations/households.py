@@ -1,10 +1,9 @@
 """Households (户): registered at a door of a known building, counted for any unit."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import exists, select, text
 from sqlalchemy.exc import IntegrityError
@@ -14,13 +13,14 @@ from linli import units
 from linli.models import KnownUnit, uuid7
 from linli.problems import NotFound
 from linli.security import Principal
+from residents import identity
 from residents.models import Household, KnownBuilding, elderly_born_until
 from residents.problems import HouseholdExists
 
 
 def today() -> date:
     """Give today's date in China, where ages are counted."""
-    return datetime.now(ZoneInfo("Asia/Shanghai")).date()
+    return identity.today()
 
 
 async def add_household(
