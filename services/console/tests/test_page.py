@@ -61,3 +61,13 @@ async def test_what_is_no_operation_is_a_problem_and_no_page(console: Console) -
         assert (await client.get("/console/v1/traces/ABC")).status_code == 422
         document = (await client.get("/console/v1/openapi.json")).json()
         assert all(path.startswith("/console/v1/") for path in document["paths"])
+
+
+async def test_no_answer_to_somebody_is_kept_on_the_way(console: Console) -> None:
+    trace_id = await console.report()
+    await console.written(4)
+    async with console.client() as client:
+        for path in ("me", "traces", f"traces/{trace_id}", f"traces/{'f' * 32}", "subjects/x", "services"):
+            assert (await client.get(f"/console/v1/{path}")).headers.get("Cache-Control") == "no-store", path
+    async with console.client(None) as client:
+        assert "Cache-Control" not in (await client.get("/console/v1/openapi.json")).headers

@@ -11,6 +11,7 @@ from console.otlp import LARGEST
 from console.settings import ConsoleSettings
 from console.writer import Writer
 from linli import errors, health, openapi
+from linli.caching import NotKept
 from linli.db import create_engine, create_sessions
 from linli.limits import BodyLimit, HeadAsGet
 from linli.logs import log_as_json
@@ -51,6 +52,7 @@ def create_app(settings: ConsoleSettings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=LARGEST)
     app.add_middleware(HeadAsGet)
     errors.add_handlers(app)
+    app.add_middleware(NotKept)
     app.include_router(health.router)
     app.include_router(receiver.router)
     app.include_router(api.router)
