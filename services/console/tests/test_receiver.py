@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from services.console.tests.conftest import Console, running, trace_of
 
-from console import otlp, writer
+from console import forward, otlp, writer
 from console.batch import Batch
 from linli.logs import OtlpHandler
 from linli.testing import Stage, eventually, free_port
@@ -279,6 +279,19 @@ async def test_a_collector_that_does_not_answer_holds_up_nobody(
     async with running(stage, f"http://127.0.0.1:{free_port()}") as console:
         assert (await console.send(export(span()))).status_code == 200
         await console.written(1)
+
+
+async def test_an_address_that_is_none_is_said_again_and_again_and_holds_up_nobody(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(forward, "_PAUSE", 0.0)
+    monkeypatch.setattr(forward, "_SAY_EVERY", 0.0)
+    async with running(stage, "http://collector:4318otlp") as console:
+        for number in range(1, 4):
+            assert (await console.send(export(span(number)))).status_code == 200
+        await eventually(lambda: caplog.text.count("can't be passed on to http://collector:4318otlp: InvalidURL") == 3)
+        await console.written(3)
+    assert "Application shutdown failed" not in caplog.text
 
 
 def test_a_batch_that_is_written_again_says_the_same() -> None:

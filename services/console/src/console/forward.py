@@ -71,7 +71,7 @@ class Forwarder:
         try:
             answer = await client.post(f"{self._address}/v1/{export.signal}", content=export.body, headers=headers)
             answer.raise_for_status()
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             if time.monotonic() >= self._say_at:
                 log.warning("telemetry can't be passed on to %s: %s", self._address, type(error).__name__)
                 self._say_at = time.monotonic() + _SAY_EVERY
