@@ -56,10 +56,19 @@ export function signIn(token: string): void {
   keep(token.trim().replace(/^Bearer\s+/i, ""));
 }
 
-export class SignInRefused extends Error {}
+export class SignInRefused extends Error {
+  /** Whether it is no use to ask again. */
+  final = true;
+}
 
 /** Get a token for a client's id and secret, and again before each ends. */
 export async function signInAs(given: Credentials): Promise<void> {
+  const token = await tokenFor(given);
+  credentials = given;
+  keep(token);
+}
+
+async function tokenFor(given: Credentials): Promise<string> {
   const form = { grant_type: "client_credentials", client_id: given.id, client_secret: given.secret };
   const response = await fetch("/directory/oauth/token", {
     method: "POST",
@@ -70,18 +79,24 @@ export async function signInAs(given: Credentials): Promise<void> {
   });
   const answer = (await response.json().catch(() => ({}))) as Record<string, string>;
   if (!response.ok || !answer["access_token"]) {
-    throw new SignInRefused(answer["error_description"] ?? answer["detail_zh"] ?? `HTTP ${response.status}`);
+    const words = answer["error_description"] ?? answer["detail_zh"] ?? `HTTP ${response.status}`;
+    const refused = new SignInRefused(words);
+    refused.final = response.status < 500 && response.status !== 429;
+    throw refused;
   }
-  credentials = given;
-  keep(answer["access_token"]);
+  return answer["access_token"];
 }
 
 async function renew(): Promise<void> {
-  if (!credentials) return;
+  const own = credentials;
+  if (!own) return;
   try {
-    await signInAs(credentials);
+    const token = await tokenFor(own);
+    // Who has signed out meanwhile, or in as somebody else, is not signed in again.
+    if (credentials === own) keep(token);
   } catch (error) {
-    if (error instanceof SignInRefused || Date.now() >= state.expiresAt) {
+    if (credentials !== own) return;
+    if ((error instanceof SignInRefused && error.final) || Date.now() >= state.expiresAt) {
       credentials = null;
       expire(state.token);
     } else {
