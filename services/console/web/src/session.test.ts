@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { afterEach, mock, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 
-import { currentToken, signIn, signInAs, signOut } from "./session.ts";
+import { currentToken, restore, signIn, signInAs, signOut } from "./session.ts";
 
 const client = { id: "client", secret: "secret" };
 const kept = new Map<string, string>();
@@ -11,7 +11,13 @@ const tab = {
   setItem: (key: string, value: string) => void kept.set(key, value),
   removeItem: (key: string) => void kept.delete(key),
 };
-Object.defineProperty(globalThis, "sessionStorage", { configurable: true, value: tab });
+const location = { hash: "", pathname: "/console/traces", search: "" };
+const history = { state: null, replaceState: () => (location.hash = "") };
+Object.assign(globalThis, { location, history });
+
+function keepIn(storage: () => typeof tab): void {
+  Object.defineProperty(globalThis, "sessionStorage", { configurable: true, get: storage });
+}
 
 const token = (id: string, seconds: number, claims: object = {}): string =>
   `x.${btoa(JSON.stringify({ exp: Date.now() / 1000 + seconds, jti: id, ...claims }))}.x`;
@@ -42,7 +48,9 @@ async function renewing(): Promise<Answer> {
   return waiting[1];
 }
 
+keepIn(() => tab);
 afterEach(() => {
+  keepIn(() => tab);
   signOut();
   mock.timers.reset();
 });
@@ -98,4 +106,19 @@ test("a secret that is good no longer is not asked with again", async () => {
   await waiting[1]?.("", 401);
   mock.timers.tick(241_000);
   assert.equal(waiting.length, 2);
+});
+
+test("a browser that keeps nothing lets people in", () => {
+  keepIn(() => {
+    throw new DOMException("denied", "SecurityError");
+  });
+  restore();
+  assert.equal(currentToken(), null);
+  const given = token("given", 600);
+  location.hash = `#token=${given}`;
+  restore();
+  assert.equal(currentToken(), given);
+  assert.equal(location.hash, "");
+  signOut();
+  assert.equal(currentToken(), null);
 });

@@ -1,10 +1,12 @@
 /** Who is signed in: the token, kept for this tab only, and how it is renewed. */
 import { useSyncExternalStore } from "react";
 
+import { forget, recall, remember, tab } from "./storage.ts";
+
 export type Session = { token: string | null; expiresAt: number; expired: boolean };
 type Credentials = { id: string; secret: string };
 
-const KEY = "linli.token";
+const KEY = "token";
 const RENEW_BEFORE = 60_000;
 const AGAIN_AFTER = 10_000;
 /** Longest delay a browser's timer takes. */
@@ -36,7 +38,7 @@ function keep(token: string): void {
     change({ ...state, expired: true });
     return;
   }
-  sessionStorage.setItem(KEY, token);
+  remember(KEY, token, tab);
   change({ token, expiresAt, expired: false });
   clearTimeout(timer);
   const wait = expiresAt - Date.now() - (credentials ? RENEW_BEFORE : 0);
@@ -47,7 +49,7 @@ function keep(token: string): void {
 export function restore(): void {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (given) history.replaceState(history.state, "", location.pathname + location.search);
-  const token = given ?? sessionStorage.getItem(KEY);
+  const token = given ?? recall(KEY, tab);
   if (token) keep(token);
 }
 
@@ -113,7 +115,7 @@ export function expire(token: string | null): void {
 export function signOut(): void {
   credentials = null;
   clearTimeout(timer);
-  sessionStorage.removeItem(KEY);
+  forget(KEY, tab);
   change({ token: null, expiresAt: 0, expired: false });
 }
 
