@@ -4,6 +4,7 @@ import { Spin } from "antd";
 import { lazy, Suspense, useEffect, useRef } from "react";
 import { Navigate, Route, Routes, useLocation } from "react-router";
 
+import { refresh } from "./answers.ts";
 import { Bar } from "./components/Bar.tsx";
 import { Crash } from "./components/Crash.tsx";
 import { SignIn, SignInAgain } from "./components/SignIn.tsx";
@@ -62,8 +63,7 @@ function useFreshAnswers(token: string | null): void {
   const queries = useQueryClient();
   const before = useRef(token);
   useEffect(() => {
-    if (!token) queries.clear();
-    else if (before.current !== token) void queries.invalidateQueries();
+    refresh(queries, before.current, token);
     before.current = token;
   }, [token, queries]);
 }

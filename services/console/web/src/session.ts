@@ -23,13 +23,24 @@ function change(next: Session): void {
   listeners.forEach((listener) => listener());
 }
 
-function expiry(token: string): number {
+function claimsOf(token: string): Record<string, unknown> {
   try {
     const claims: unknown = JSON.parse(atob((token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/")));
-    return typeof claims === "object" && claims && "exp" in claims ? Number(claims.exp) * 1000 : Infinity;
+    return typeof claims === "object" && claims ? (claims as Record<string, unknown>) : {};
   } catch {
-    return Infinity; // The server will say what is wrong with it.
+    return {}; // The server will say what is wrong with it.
   }
+}
+
+const expiry = (token: string): number => Number(claimsOf(token)["exp"] ?? Infinity) * 1000;
+
+/** Tell whether two tokens let their bearers see the same. */
+export function seesTheSame(one: string, other: string): boolean {
+  const [mine, theirs] = [one, other].map((token) => {
+    const { unit, roles } = claimsOf(token);
+    return JSON.stringify([unit, roles]);
+  });
+  return mine === theirs;
 }
 
 function keep(token: string): void {
