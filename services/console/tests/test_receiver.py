@@ -212,6 +212,34 @@ async def test_days_come_and_go(own_console: Console) -> None:
     await relay.close()
 
 
+async def test_whoever_reads_all_for_long_keeps_out_neither_spans_nor_other_readers(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_ROLL_EVERY", 0.2)
+    async with running(stage) as console:
+        await console.send(export(span(1)))
+        await console.written(1)
+        database = await console.database.fetchval("SELECT current_database()")
+        reader = await asyncpg.connect(stage.url("postgres", database))
+        last = await console.database.fetchval(
+            "SELECT relid::text FROM pg_partition_tree('span') WHERE isleaf ORDER BY 1 DESC LIMIT 1"
+        )
+        async with reader.transaction():
+            await console.database.execute(f"DROP TABLE {last}")  # as at the beginning of a day
+            await reader.execute("LOCK TABLE span IN ACCESS SHARE MODE")  # as pg_dump does
+            await asyncio.sleep(0.5)
+            await console.send(export(span(2)))
+            await console.written(2)
+            assert (await console.get(f"/traces/{2:032x}"))["spans"]
+            assert await console.database.fetchval("SELECT to_regclass($1)", last) is None
+        await reader.close()
+
+        async def made() -> bool:
+            return await console.database.fetchval("SELECT to_regclass($1)", last) is not None
+
+        await eventually(made)
+
+
 async def test_what_is_a_week_old_is_forgotten(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "_ROLL_EVERY", 0.2)
     async with running(stage) as console:

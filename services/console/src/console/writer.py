@@ -29,6 +29,8 @@ _AT_ONCE: Final = 250
 _TRIES: Final = 4
 _WAIT_AT_MOST: Final = 5.0
 _ROLL_EVERY: Final = 1800.0
+_ROLL_AGAIN: Final = 60.0
+_LOCK_WITHIN: Final = 1.0
 _SAY_EVERY: Final = 60.0
 _SLICE: Final = 5_000
 
@@ -196,14 +198,23 @@ class Writer:
 
     async def _roll(self, connection: asyncpg.Connection) -> None:
         """Make the next days' tables, drop those of old days, and forget what was said of them."""
-        await connection.execute("SELECT telemetry_roll($1)", KEEP_DAYS)
+        again = _ROLL_EVERY
+        try:
+            async with connection.transaction():
+                # Everybody who reads waits behind this while it waits for one who reads for long, such as a dump; and
+                # there are tables for three days more.
+                await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_WITHIN}s'")
+                await connection.execute("SELECT telemetry_roll($1)", KEEP_DAYS)
+        except asyncpg.LockNotAvailableError:
+            again = min(again, _ROLL_AGAIN)
+            log.warning("somebody reads for long: the next days' tables are made later")
         rows = await connection.fetch("SELECT relid::text AS name FROM pg_partition_tree('span') WHERE isleaf")
         self._days = frozenset(date.fromisoformat(row["name"].removeprefix("span_")) for row in rows)
         for table, at in _OLD.items():
             deleted = _SLICE
             while deleted == _SLICE:
                 deleted = len(await connection.fetch(_FORGET.format(table=table, time=at), KEEP_DAYS, _SLICE))
-        self._roll_at = time.monotonic() + _ROLL_EVERY * random.uniform(0.9, 1.1)  # noqa: S311 jitter
+        self._roll_at = time.monotonic() + again * random.uniform(0.9, 1.1)  # noqa: S311 jitter
 
     def _drop(self, rows: int) -> None:
         self._dropped += rows
