@@ -4,7 +4,7 @@ import { setImmediate } from "node:timers/promises";
 
 import { currentToken, restore, signIn, signInAs, signOut } from "./session.ts";
 
-const client = { id: "client", secret: "secret" };
+const client = { id: "client", secret: String(Math.random()) };
 const kept = new Map<string, string>();
 const tab = {
   getItem: (key: string) => kept.get(key) ?? null,
