@@ -96,7 +96,7 @@ class Platform:
         port = free_port()
         command = [
             *(str(_BIN / "python"), "-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port)),
-            *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header"),
+            *("--loop", "uvloop", "--http", "linli.draining:DrainingProtocol", "--no-access-log", "--no-server-header"),
             *(["--factory"] if app.endswith("create_app") else []),
         ]
         with (self.home.logs / f"bench-{port}.log").open("wb") as log:
