@@ -22,9 +22,8 @@ from services.residents.tests.conftest import (
 
 from linli.testing import Running
 from residents import identity
-from residents.operations import households
 
-TODAY = households.today()
+TODAY = identity.today()
 SIXTY_YEARS_AGO = TODAY.replace(year=TODAY.year - 60)
 
 
@@ -291,13 +290,13 @@ async def test_a_unit_knows_its_figures(residents: Running) -> None:
 async def test_somebody_becomes_elderly_on_the_sixtieth_birthday(
     residents: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(households, "today", lambda: date(2026, 2, 28))  # midnight may pass while this runs
+    monkeypatch.setattr(identity, "today", lambda: date(2026, 2, 28))  # midnight may pass while this runs
     micro = await unit_of_its_own(residents, 310109)
     manager = residents.client("community_manager", micro[:12])
     await register(manager, await found(manager, await build(residents, micro)), born_on="1966-03-01")
     counts = (await manager.get(f"/residents/v1/units/{micro}/counts")).json()
     assert (counts["living_alone"], counts["all_elderly"]) == (1, 0)
-    monkeypatch.setattr(households, "today", lambda: date(2026, 3, 1))
+    monkeypatch.setattr(identity, "today", lambda: date(2026, 3, 1))
     counts = (await manager.get(f"/residents/v1/units/{micro}/counts")).json()
     assert (counts["living_alone"], counts["all_elderly"]) == (1, 1)
 

@@ -21,7 +21,7 @@ from services.residents.tests.conftest import (
 
 from linli import units
 from linli.testing import Running
-from residents.operations.households import today
+from residents.identity import today
 
 PEOPLE = st.lists(
     st.lists(st.tuples(st.dates(date(1930, 1, 1), date(2020, 1, 1)), st.booleans()), max_size=4), max_size=6

@@ -14,6 +14,7 @@ from linli.schemas import Paged
 from linli.security import Principal, require
 from linli.service import Router, Transaction
 from linli.units import UnitCode
+from residents import identity
 from residents.models import Household, Resident
 from residents.operations import households, imports, residents
 from residents.schemas import (
@@ -163,7 +164,7 @@ async def import_residents(body: Import, session: Transaction, keyring: Keys, ca
 @router.get("/units/{unit}/counts")
 async def count_unit(unit: UnitCode, session: Transaction, caller: Reader) -> Counts:
     """Count buildings, households and residents at or below a unit, as of now (底数)."""
-    return Counts.model_validate(await households.count_unit(session, caller, unit, households.today()))
+    return Counts.model_validate(await households.count_unit(session, caller, unit, identity.today()))
 
 
 def _person(body: PersonIn, id_: UUID | None = None) -> residents.Person:
@@ -181,7 +182,7 @@ def _household(row: Household) -> HouseholdOut:
         living=row.living,
         occupied=row.occupied,
         living_alone=row.living_alone,
-        all_elderly=row.all_elderly(households.today()),
+        all_elderly=row.all_elderly(identity.today()),
     )
 
 

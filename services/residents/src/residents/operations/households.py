@@ -13,14 +13,8 @@ from linli import units
 from linli.models import KnownUnit, uuid7
 from linli.problems import NotFound
 from linli.security import Principal
-from residents import identity
 from residents.models import Household, KnownBuilding, elderly_born_until
 from residents.problems import HouseholdExists
-
-
-def today() -> date:
-    """Give today's date in China, where ages are counted."""
-    return identity.today()
 
 
 async def add_household(
